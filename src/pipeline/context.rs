@@ -1,0 +1,94 @@
+//! What is known of one evaluation while it goes through the chain.
+
+use std::time::Duration;
+
+use crate::domain::{ErrorCode, Evaluation, Outcome, Output, RuleMask, Source, Timestamp};
+
+/// One evaluation on its way. Contexts are reused, so a new one costs no allocation.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// Its place in the session, from 0.
+    pub sequence: u64,
+    /// What was asked.
+    pub number: i64,
+    /// When it was admitted, by the engine's clock.
+    pub admitted: Timestamp,
+    /// The present moment: the moment of admission on the way in, of completion on the way out.
+    pub now: Timestamp,
+    /// Whoever asked does not want the answer any more.
+    pub cancelled: bool,
+    /// The rules that are on for this number: all, unless flags took some away.
+    pub rules: RuleMask,
+    /// How it ends; `Ok` until something else is decided.
+    pub outcome: Outcome,
+    /// Why not `Ok`.
+    pub error: Option<ErrorCode>,
+    /// The rules that the answer says matched.
+    pub matched: RuleMask,
+    /// What will be shown.
+    pub output: Output,
+    /// Who gave the answer; `None` until there is one.
+    pub source: Source,
+    /// The lowest confidence of the strategy, where it has one.
+    pub confidence: Option<f32>,
+    /// Whether the answer is right, as the SLO mechanism found.
+    pub correct: bool,
+    /// Latency that a middleware adds before the answer, to be waited out by the driver.
+    pub delay: Duration,
+    /// From admission to completion, as the timing middleware found.
+    pub duration: Duration,
+    /// When a rejected caller may try again.
+    pub retry_after: Option<Duration>,
+    /// Injected faults that touched it, a bit each.
+    pub faults: u8,
+    /// The breaker's permit, while one is held: an opaque ticket that the breaker understands.
+    pub permit: Option<u64>,
+    /// How many middleware it has entered and not left.
+    pub(super) depth: usize,
+}
+
+impl Context {
+    /// A context for the evaluation of `number`, with every rule of `rules` on.
+    pub fn new(sequence: u64, number: i64, rules: RuleMask, now: Timestamp) -> Self {
+        Self { sequence, number, rules, admitted: now, now, ..Self::default() }
+    }
+
+    /// Gives the honest answer.
+    pub fn answer(&mut self, matched: RuleMask, source: Source) {
+        self.matched = matched;
+        self.output = Output::of(matched);
+        self.source = source;
+    }
+
+    /// Ends it without an answer.
+    pub fn fail(&mut self, outcome: Outcome, error: ErrorCode) {
+        self.outcome = outcome;
+        self.error = Some(error);
+        self.matched = RuleMask::NONE;
+        self.output = Output::Decimal;
+        self.source = Source::None;
+    }
+
+    /// Whether there is an answer, right or wrong.
+    pub fn is_answered(&self) -> bool {
+        self.outcome == Outcome::Ok && self.source != Source::None
+    }
+
+    /// The finished evaluation.
+    pub fn finish(&self) -> Evaluation {
+        Evaluation {
+            sequence: self.sequence,
+            number: self.number,
+            outcome: self.outcome,
+            error: self.error,
+            output: self.output.clone(),
+            matched: self.matched,
+            correct: self.correct,
+            source: self.source,
+            duration: self.duration,
+            retry_after: self.retry_after,
+            confidence: self.confidence,
+            faults: self.faults,
+        }
+    }
+}
