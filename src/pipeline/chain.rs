@@ -137,11 +137,10 @@ impl Chain {
         let narrated = out.wants(Kind::MiddlewareExited);
         let (wrapping, finishing) = self.places.split_at_mut(self.finishing);
         let entered = context.depth.min(wrapping.len());
-        let finishing = finishing.iter_mut().map(|place| {
+        for place in finishing.iter_mut() {
             place.calls += 1;
             place.timed += u64::from(stopwatch.is_some());
-            place
-        });
+        }
         for place in wrapping[..entered].iter_mut().rev().chain(finishing) {
             let layer = layers.layer(place.layer);
             timed(place, stopwatch, || layer.leave(context, out));

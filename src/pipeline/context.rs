@@ -41,6 +41,8 @@ pub struct Context {
     pub retry_after: Option<Duration>,
     /// Injected faults that touched it, a bit each.
     pub faults: u8,
+    /// A fault that is to be injected on the way out: its number in the table of faults.
+    pub planned_fault: Option<u8>,
     /// The breaker's permit, while one is held: an opaque ticket that the breaker understands.
     pub permit: Option<u64>,
     /// How many middleware it has entered and not left.

@@ -4,6 +4,8 @@
 pub mod chain;
 pub mod context;
 pub mod outbox;
+pub mod timing;
+pub mod validation;
 
 pub use chain::{Chain, Layers};
 pub use context::Context;

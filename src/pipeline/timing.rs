@@ -1,0 +1,128 @@
+//! Takes the time of every evaluation that is let in: from admission to the end, waiting and injected latency included.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Flow, Middleware, Outbox};
+use crate::domain::time::nanos;
+
+/// Latencies in nanoseconds, with three significant digits, in constant memory.
+///
+/// `HdrHistogram` (Tene): recording is O(1). Values above an hour are counted as an hour.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+}
+
+/// The figures of a set of latencies, nanoseconds; all 0 when there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LatencyView {
+    /// How many.
+    pub count: u64,
+    /// The median.
+    pub p50_ns: u64,
+    /// Nine in ten are at most this.
+    pub p90_ns: u64,
+    /// 99 in 100 are at most this.
+    pub p99_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+
+impl Default for Latencies {
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "1..=an hour with 3 digits is within the histogram's documented bounds")]
+        let histogram = Histogram::new_with_bounds(1, HOUR, 3).expect("constant bounds");
+        Self { histogram }
+    }
+}
+
+impl Latencies {
+    /// Counts one latency.
+    pub fn record(&mut self, nanoseconds: u64) {
+        self.histogram.saturating_record(nanoseconds.min(HOUR));
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.histogram.clear();
+    }
+
+    /// The latency that `quantile` (0 to 1) of them do not exceed, nanoseconds.
+    pub fn quantile(&self, quantile: f64) -> u64 {
+        if self.histogram.is_empty() { 0 } else { self.histogram.value_at_quantile(quantile).min(self.histogram.max()) }
+    }
+
+    /// The usual figures.
+    pub fn view(&self) -> LatencyView {
+        LatencyView {
+            count: self.histogram.len(),
+            p50_ns: self.quantile(0.50),
+            p90_ns: self.quantile(0.90),
+            p99_ns: self.quantile(0.99),
+            max_ns: self.histogram.max(),
+        }
+    }
+}
+
+/// The middleware, at priority 1. What was refused further out was never started, so it has no time here.
+#[derive(Debug, Default)]
+pub struct Timing {
+    latencies: Latencies,
+}
+
+impl Timing {
+    /// The latencies of the session so far.
+    pub fn view(&self) -> LatencyView {
+        self.latencies.view()
+    }
+}
+
+impl Middleware for Timing {
+    fn name(&self) -> &'static str {
+        "timing"
+    }
+
+    fn priority(&self) -> i16 {
+        1
+    }
+
+    fn enter(&mut self, context: &mut Context, _out: &mut Outbox) -> Flow {
+        context.admitted = context.now;
+        Flow::Continue
+    }
+
+    fn leave(&mut self, context: &mut Context, _out: &mut Outbox) {
+        context.duration = context.now.since(context.admitted);
+        self.latencies.record(nanos(context.duration));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventMask, RuleSet, Timestamp};
+    use std::time::Duration;
+
+    #[test]
+    fn the_duration_is_from_admission_to_the_end() {
+        let mut timing = Timing::default();
+        let mut out = Outbox::new(EventMask::NONE, 0);
+        let mut context = Context::new(0, 1, RuleSet::classic().all(), Timestamp::from_millis(10));
+        assert_eq!(timing.enter(&mut context, &mut out), Flow::Continue);
+        context.now = Timestamp::from_millis(25);
+        timing.leave(&mut context, &mut out);
+        assert_eq!(context.duration, Duration::from_millis(15));
+        assert_eq!(timing.view().count, 1);
+    }
+
+    #[test]
+    fn no_latency_is_no_figure_and_a_long_one_does_not_break_it() {
+        let mut latencies = Latencies::default();
+        assert_eq!(latencies.view(), LatencyView::default());
+        latencies.record(u64::MAX);
+        assert!(latencies.view().max_ns >= HOUR);
+    }
+}
