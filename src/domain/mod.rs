@@ -6,6 +6,7 @@ pub mod error_code;
 pub mod evaluation;
 pub mod event;
 pub mod rules;
+pub mod text;
 pub mod time;
 
 pub use classification::Classification;

@@ -1,0 +1,182 @@
+//! One flag: what it is, and whether it is on for a number.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Where a flag is in its life. Only `CREATED` and `ACTIVE` flags can be on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Lifecycle {
+    /// Made, not yet in use.
+    Created,
+    /// In use.
+    #[default]
+    Active,
+    /// On its way out.
+    Deprecated,
+    /// Gone for good.
+    Archived,
+}
+
+/// What decides whether an enabled flag is on for a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]
+pub enum Rollout {
+    /// Nothing else: it is on.
+    Boolean,
+    /// The share of numbers whose bucket is below it, 0 to 100.
+    Percentage {
+        /// 0 to 100.
+        percentage: f64,
+    },
+    /// The numbers that a rule picks.
+    Targeting {
+        /// The rule.
+        rule: Target,
+    },
+}
+
+/// A targeting rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Target {
+    /// Primes.
+    Prime,
+    /// Even numbers.
+    Even,
+    /// Odd numbers.
+    Odd,
+    /// From `min` to `max`, both inclusive.
+    Range {
+        /// The smallest.
+        min: i64,
+        /// The largest.
+        max: i64,
+    },
+    /// Numbers that leave `remainder` when divided by `divisor` (Euclidean, so it is never negative).
+    Modulo {
+        /// Not 0.
+        divisor: i64,
+        /// From 0.
+        remainder: i64,
+    },
+}
+
+impl Target {
+    /// Whether it picks `number`.
+    pub fn picks(&self, number: i64) -> bool {
+        match *self {
+            Self::Prime => is_prime(number),
+            Self::Even => number % 2 == 0,
+            Self::Odd => number % 2 != 0,
+            Self::Range { min, max } => (min..=max).contains(&number),
+            Self::Modulo { divisor, remainder } => number.checked_rem_euclid(divisor).unwrap_or(0) == remainder,
+        }
+    }
+
+    /// In words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Prime => "primes".into(),
+            Self::Even => "even numbers".into(),
+            Self::Odd => "odd numbers".into(),
+            Self::Range { min, max } => format!("{min} to {max}"),
+            Self::Modulo { divisor, remainder } => format!("n mod {divisor} = {remainder}"),
+        }
+    }
+}
+
+fn is_prime(number: i64) -> bool {
+    let Ok(number) = u64::try_from(number) else { return false };
+    if number < 4 {
+        return number >= 2;
+    }
+    if number.is_multiple_of(2) || number.is_multiple_of(3) {
+        return false;
+    }
+    let mut divisor = 5;
+    while divisor * divisor <= number {
+        if number.is_multiple_of(divisor) || number.is_multiple_of(divisor + 2) {
+            return false;
+        }
+        divisor += 6;
+    }
+    true
+}
+
+/// A number's bucket for a flag, 0 to 2^32 - 1: the first four bytes of SHA-256 over `<flag>:<number>`. The same number
+/// always has the same bucket, so a rollout only ever adds numbers as its percentage grows.
+pub fn bucket(prefix: &Sha256, number: i64) -> u32 {
+    let mut hasher = prefix.clone();
+    let mut text = [0u8; 20];
+    let mut at = text.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        if let Some(place) = text.get_mut(at) {
+            *place = b'0' + (rest % 10) as u8;
+        }
+        rest /= 10;
+        if rest == 0 || at == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        hasher.update(b"-");
+    }
+    hasher.update(text.get(at..).unwrap_or_default());
+    let digest = hasher.finalize();
+    digest.iter().take(4).fold(0, |bucket, byte| bucket << 8 | u32::from(*byte))
+}
+
+/// The hash state that `bucket` goes on from.
+pub fn prefix(flag: &str) -> Sha256 {
+    Sha256::new().chain_update(flag).chain_update(b":")
+}
+
+/// The first bucket that is not in a rollout of this percentage.
+pub fn bound(percentage: f64) -> u64 {
+    (percentage.clamp(0.0, 100.0) / 100.0 * 4_294_967_295.0).ceil() as u64 + u64::from(percentage >= 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_the_references() {
+        let prefix = prefix("wuzz_rule_experimental");
+        for (number, percent) in [(1, 96.6924), (2, 32.02), (3, 48.9516), (7, 83.8071), (15, 17.0814), (21, 59.0894)] {
+            let found = f64::from(bucket(&prefix, number)) / 4_294_967_295.0 * 100.0;
+            assert!((found - percent).abs() < 1e-4, "{number}: {found}");
+        }
+        let within: Vec<_> = (1..=30).filter(|n| u64::from(bucket(&prefix, *n)) < bound(30.0)).collect();
+        assert_eq!(within, [5, 14, 15, 18, 19, 26, 27]);
+    }
+
+    #[test]
+    fn every_number_is_hashed_as_its_decimal_text() {
+        for number in [0, -1, i64::MIN, i64::MAX, 10, 907] {
+            let whole = Sha256::digest(format!("f:{number}"));
+            let expected = u32::from_be_bytes(whole[..4].try_into().unwrap());
+            assert_eq!(bucket(&prefix("f"), number), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_in_0_percent_and_everything_in_100() {
+        assert_eq!(bound(0.0), 0);
+        assert!(bound(100.0) > u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn targets_pick_what_they_say() {
+        let picked = |target: Target| (-3..=13).filter(|n| target.picks(*n)).collect::<Vec<_>>();
+        assert_eq!(picked(Target::Prime), [2, 3, 5, 7, 11, 13]);
+        assert_eq!(picked(Target::Range { min: -1, max: 1 }), [-1, 0, 1]);
+        assert_eq!(picked(Target::Modulo { divisor: 5, remainder: 2 }), [-3, 2, 7, 12]);
+        assert_eq!(picked(Target::Odd).len() + picked(Target::Even).len(), 17);
+        let slow = (2..2_000).filter(|n: &i64| (2..*n).all(|d| n % d != 0));
+        assert!(slow.eq((0..2_000).filter(|n| Target::Prime.picks(*n))));
+    }
+}
