@@ -1,4 +1,4 @@
-//! What is kept: the journal of domain events, the ledger, and the storage under them.
+//! What is kept: the journal of domain events and the audit ledger.
 
 pub mod journal;
 pub mod ledger;
