@@ -1,1 +1,948 @@
-//! engine
+//! The engine: one deterministic state machine. Commands and the passing of time go in, frames come out.
+//!
+//! It composes the mechanisms, admits evaluations at a rate, keeps those that wait for their answers, counts what
+//! finishes and carries out commands. It never waits: a driver ([`drive`]) tells it the time and hands its frames on.
+//!
+//! ```
+//! use fizzops::domain::Timestamp;
+//! use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
+//!
+//! let mut settings = Settings::everything();
+//! settings.workload.kind = WorkloadKind::Range;
+//! settings.workload.to = 100;
+//! let mut engine = Engine::new(&settings, Options::simulated(7)).unwrap();
+//! while let Some(due) = engine.next_due() {
+//!     engine.advance(due, 1_000);
+//! }
+//! assert!(engine.is_finished());
+//! assert_eq!(engine.counts().evaluations, 100);
+//! ```
+
+pub mod clock;
+pub mod command;
+pub mod director;
+pub mod drive;
+pub mod frame;
+mod inflight;
+mod mechanisms;
+mod results;
+pub mod seed;
+mod service_time;
+pub mod settings;
+pub mod tally;
+pub mod workload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use clock::{ClockKind, WallClock};
+pub use command::{Command, Refusal};
+pub use director::{Director, Playbook};
+pub use frame::{Frame, SessionInfo, Snapshot};
+pub use seed::Seed;
+pub use settings::Settings;
+pub use workload::{InputError, Workload, WorkloadKind};
+
+use crate::domain::classification::Classifier;
+use crate::domain::rules::{RuleError, divides};
+use crate::domain::time::nanos;
+use crate::domain::{
+    Classification, ErrorCode, Evaluation, Event, EventMask, Kind, Outcome, Payload, ResultId, Rule, RuleMask, RuleSet,
+    Source, Timestamp,
+};
+use crate::mechanisms::chaos::ChaosCommand;
+use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
+use crate::pipeline::chain::Stopwatch;
+use crate::pipeline::{Chain, Context, Flow, Outbox};
+use crate::records::ledger::{Block, Ledger};
+use director::{Direction, DrillView, Moment};
+use inflight::{InFlight, Slot};
+use mechanisms::Mechanisms;
+use results::Results;
+use seed::Stream;
+use service_time::ServiceTime;
+use tally::{Counts, Recent, Sample, Tally};
+use workload::Next;
+
+/// Why an engine cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is the error of the room that it names")]
+pub enum EngineError {
+    #[error("rules: {0}")]
+    Rules(#[from] RuleError),
+    #[error(transparent)]
+    Traces(#[from] crate::telemetry::traces::TracesError),
+    #[error(transparent)]
+    Auth(#[from] crate::mechanisms::auth::PermissionError),
+    #[error(transparent)]
+    Flags(#[from] crate::mechanisms::flags::FlagsError),
+    #[error(transparent)]
+    Breaker(#[from] crate::mechanisms::breaker::BreakerError),
+    #[error(transparent)]
+    Validation(#[from] crate::pipeline::validation::EmptyLimits),
+    #[error(transparent)]
+    Chaos(#[from] crate::mechanisms::chaos::ChaosError),
+    #[error(transparent)]
+    Cache(#[from] crate::mechanisms::cache::CacheError),
+    #[error(transparent)]
+    I18n(#[from] crate::mechanisms::i18n::I18nError),
+    #[error(transparent)]
+    Slo(#[from] crate::mechanisms::slo::SloError),
+    #[error(transparent)]
+    Ledger(#[from] crate::records::ledger::LedgerError),
+    #[error(transparent)]
+    Workload(#[from] workload::WorkloadError),
+    #[error(transparent)]
+    ServiceTime(#[from] service_time::ServiceTimeError),
+    #[error("engine.max_concurrent_evaluations is {0}; it must be from 1 to 100000")]
+    Concurrency(usize),
+    #[error("engine.timeout_ms is 0; an evaluation needs at least 1 ms")]
+    Timeout,
+    #[error("workload.rate is {0}; it must be at most {MAX_RATE} a second, or 0 for as fast as they go")]
+    Rate(u32),
+}
+
+impl EngineError {
+    /// Its code.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Flags(error) => error.code(),
+            Self::Breaker(error) => error.code(),
+            Self::Chaos(error) => error.code(),
+            Self::Cache(error) => error.code(),
+            Self::I18n(error) => error.code(),
+            Self::Slo(error) => error.code(),
+            Self::Ledger(error) => error.code(),
+            Self::Workload(workload::WorkloadError::Range { .. }) => ErrorCode::InvalidRange,
+            _ => ErrorCode::Configuration,
+        }
+    }
+}
+
+/// More evaluations a second than this are asked for with 0: as fast as they go.
+pub const MAX_RATE: u32 = 1_000_000;
+
+/// What a session is given beside its settings.
+pub struct Options {
+    /// The seed.
+    pub seed: Seed,
+    /// The wall clock; `None` for the virtual one.
+    pub wall: Option<WallClock>,
+    /// Numbers from outside, instead of the configured workload.
+    pub workload: Option<Workload>,
+    /// Kinds of events that somebody will look at.
+    pub events: EventMask,
+    /// How many events are kept until they are taken.
+    pub event_limit: usize,
+    /// Whether finished evaluations are kept until they are taken, in order of admission.
+    pub results: bool,
+    /// Whether the ledger's leaves are kept until its blocks are taken.
+    pub leaves: bool,
+    /// Flags to set before the start, `NAME=VALUE`.
+    pub flags: Vec<String>,
+    /// Where game days come from.
+    pub playbook: Option<Arc<dyn Playbook>>,
+}
+
+impl Options {
+    /// On the virtual clock, with nobody looking.
+    pub fn simulated(seed: u64) -> Self {
+        Self {
+            seed: Seed(seed),
+            wall: None,
+            workload: None,
+            events: EventMask::NONE,
+            event_limit: 8_192,
+            results: false,
+            leaves: false,
+            flags: Vec::new(),
+            playbook: None,
+        }
+    }
+
+    /// On the wall clock, with nobody looking.
+    pub fn live(seed: Seed) -> Self {
+        Self { seed, wall: Some(WallClock::start()), ..Self::simulated(0) }
+    }
+}
+
+/// A check that the driver makes, side by side with others: does this rule match?
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    slot: Slot,
+    ticket: u64,
+    rule: usize,
+    divisor: i64,
+    number: i64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    slot: Slot,
+    ticket: u64,
+    matched: RuleMask,
+}
+
+impl Check {
+    /// Makes it.
+    pub fn make(self) -> Checked {
+        let hit = divides(self.divisor, self.number);
+        let matched = if hit { RuleMask::NONE.with(self.rule) } else { RuleMask::NONE };
+        Checked { slot: self.slot, ticket: self.ticket, matched }
+    }
+}
+
+/// When evaluations arrive.
+#[derive(Debug, Clone, Copy)]
+struct Arrivals {
+    rate: u32,
+    /// The moment of arrival number 0.
+    origin: Timestamp,
+    count: u64,
+}
+
+impl Arrivals {
+    fn restart(&mut self, now: Timestamp) {
+        self.origin = now;
+        self.count = 0;
+    }
+
+    fn next(&self, now: Timestamp) -> Timestamp {
+        if self.rate == 0 {
+            return now;
+        }
+        let nanos = u128::from(self.count) * 1_000_000_000 / u128::from(self.rate);
+        self.origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// The engine.
+pub struct Engine {
+    seed: Seed,
+    wall: Option<WallClock>,
+    now: Timestamp,
+    info: SessionInfo,
+    rules: Arc<RuleSet>,
+    classifier: Classifier,
+    chain: Chain,
+    mechanisms: Mechanisms,
+    strategy: Box<dyn Strategy>,
+    service_time: ServiceTime,
+    timeout: Duration,
+    max_in_flight: usize,
+    workload: Workload,
+    arrivals: Arrivals,
+    /// After the input had nothing yet, when to ask it again.
+    ask_again: Timestamp,
+    paused: bool,
+    steps: u32,
+    stopping: bool,
+    finished: bool,
+    input_error: Option<InputError>,
+    sequence: u64,
+    inflight: InFlight,
+    checks: Vec<Check>,
+    out: Outbox,
+    tally: Tally,
+    samples: Vec<Sample>,
+    /// Whether anybody looks at frames: recent evaluations and samples are kept only then.
+    watched: bool,
+    ledger: Option<Ledger>,
+    results: Option<Results>,
+    playbook: Option<Arc<dyn Playbook>>,
+    director: Option<Box<dyn Director>>,
+    drill: Option<DrillView>,
+    frames: u64,
+}
+
+/// Reads the wall clock at most this far behind schedule; arrivals that are longer overdue are not made up for.
+const BACKLOG: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// An engine at its start.
+    ///
+    /// # Errors
+    /// [`EngineError`] for settings that are impossible; nothing has run then.
+    pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
+        let Options { seed, wall, workload, events, event_limit, results, leaves, flags, playbook } = options;
+        let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
+        let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
+        let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
+        for flag in &flags {
+            mechanisms.flags.override_with(flag)?;
+        }
+        let engine = &settings.engine;
+        if !(1..=100_000).contains(&engine.max_concurrent_evaluations) {
+            return Err(EngineError::Concurrency(engine.max_concurrent_evaluations));
+        }
+        if engine.timeout_ms == 0 {
+            return Err(EngineError::Timeout);
+        }
+        if settings.workload.rate > MAX_RATE {
+            return Err(EngineError::Rate(settings.workload.rate));
+        }
+        let workload = match workload {
+            Some(workload) => workload,
+            None => Workload::new(&settings.workload, seed.stream(Stream::Workload))?,
+        };
+        let ledger = if settings.blockchain.enabled {
+            let mut ledger = Ledger::new(&settings.blockchain, now)?;
+            if leaves {
+                ledger.keep_leaves();
+            }
+            Some(ledger)
+        } else {
+            None
+        };
+        let clock = if wall.is_some() { ClockKind::Wall } else { ClockKind::Virtual };
+        let classifier = Classifier::new(&rules);
+        let mut out = Outbox::new(events, event_limit);
+        out.now = now;
+        mechanisms.cache.warm(&rules, now, &mut out);
+        let info = SessionInfo {
+            session_id: ResultId::new(seed.0, now.as_nanos()).to_string(),
+            seed: seed.0,
+            clock,
+            began: now,
+            workload: workload.text().to_owned(),
+            total: workload.total(),
+            strategy: engine.strategy.name().to_owned(),
+            rules: rules.to_string(),
+            scenarios: playbook.as_ref().map(|playbook| playbook.scenarios()).unwrap_or_default(),
+        };
+        out.emit(Kind::SessionStarted, || Payload::SessionStarted {
+            session_id: info.session_id.clone(),
+            seed: seed.0,
+            clock: clock.name().to_owned(),
+        });
+        Ok(Self {
+            seed,
+            wall,
+            now,
+            info,
+            classifier,
+            chain: Chain::new(&mut mechanisms),
+            mechanisms,
+            strategy: strategy(engine.strategy, &rules),
+            service_time: ServiceTime::new(&settings.virtual_clock.service_time, seed.stream(Stream::ServiceTime))?,
+            timeout: Duration::from_millis(engine.timeout_ms),
+            max_in_flight: engine.max_concurrent_evaluations,
+            workload,
+            arrivals: Arrivals { rate: settings.workload.rate, origin: now, count: 0 },
+            ask_again: now,
+            paused: false,
+            steps: 0,
+            stopping: false,
+            finished: false,
+            input_error: None,
+            sequence: 0,
+            inflight: InFlight::default(),
+            checks: Vec::new(),
+            tally: Tally::new(classifier, now),
+            samples: Vec::new(),
+            watched: events != EventMask::NONE,
+            out,
+            ledger,
+            results: results.then(Results::default),
+            playbook,
+            director: None,
+            drill: None,
+            frames: 0,
+            rules,
+        })
+    }
+
+    /// What does not change in the session.
+    pub const fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    /// The rules, those that flags bring included.
+    pub const fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// The seed.
+    pub const fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// The engine's present moment.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Counts since the start.
+    pub const fn counts(&self) -> &Counts {
+        self.tally.counts()
+    }
+
+    /// Every number has been evaluated, or the session was stopped; the ledger's last block is closed.
+    pub const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// What was wrong with the numbers from outside, if they ended for that.
+    pub const fn input_error(&self) -> Option<&InputError> {
+        self.input_error.as_ref()
+    }
+
+    /// The game day that runs, or the last one that did.
+    pub fn drill(&self) -> Option<DrillView> {
+        self.director.as_ref().map(|director| director.view()).or_else(|| self.drill.clone())
+    }
+
+    /// When something is to be done next; `None` when nothing ever will be, unless a command comes.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.finished {
+            return None;
+        }
+        let timer = if self.inflight.is_empty() && !self.may_admit() { None } else { Some(self.tally.interval_ends()) };
+        let wake = self.director.as_ref().and_then(|director| director.wake());
+        [self.inflight.next_due(), self.arrival(), timer, wake].into_iter().flatten().min()
+    }
+
+    fn may_admit(&self) -> bool {
+        !self.finished
+            && !self.stopping
+            && (!self.paused || self.steps > 0)
+            && self.inflight.len() < self.max_in_flight
+            && self.results.as_ref().is_none_or(Results::has_room)
+    }
+
+    fn arrival(&self) -> Option<Timestamp> {
+        let next = if self.paused { self.now } else { self.arrivals.next(self.now) };
+        self.may_admit().then(|| next.max(self.ask_again))
+    }
+
+    /// Does what is due at or before `now`, in order of time, at most `budget` evaluations; how many finished or were
+    /// admitted. On the virtual clock the engine's moment moves from one thing to the next, and never beyond `now`.
+    pub fn advance(&mut self, now: Timestamp, budget: usize) -> usize {
+        if self.wall.is_some() {
+            self.now = self.now.max(now);
+        }
+        let mut done = 0;
+        while done < budget && !self.finished {
+            let due = self.inflight.next_due().unwrap_or(Timestamp::MAX);
+            let arrival = self.arrival().unwrap_or(Timestamp::MAX);
+            let timer = self.tally.interval_ends();
+            let wake = self.director.as_ref().and_then(|director| director.wake()).unwrap_or(Timestamp::MAX);
+            let next = due.min(arrival).min(timer).min(wake);
+            if next > now {
+                break;
+            }
+            if self.wall.is_none() {
+                self.now = self.now.max(next);
+            }
+            self.out.now = self.now;
+            if next == due {
+                if let Some((at, waiting)) = self.inflight.take_due(now) {
+                    let at = self.wall.map_or(at, |clock| clock.now());
+                    self.complete(waiting.context, Some(waiting.answer), at, None);
+                    done += 1;
+                }
+            } else if next == timer {
+                self.end_interval();
+            } else if next == wake {
+                self.direct();
+            } else {
+                done += usize::from(self.admit());
+            }
+            self.finish_if_done();
+        }
+        done
+    }
+
+    /// Takes the next number in; whether there was one.
+    fn admit(&mut self) -> bool {
+        match self.workload.draw() {
+            Next::Number(number) => {
+                self.steps = self.steps.saturating_sub(1);
+                self.arrivals.count += 1;
+                if self.wall.is_some() && self.now.since(self.arrivals.next(self.now)) > BACKLOG {
+                    self.arrivals.restart(self.now);
+                }
+                self.begin(number);
+                true
+            }
+            Next::Later => {
+                self.ask_again = self.now + Duration::from_millis(1);
+                false
+            }
+            Next::End => {
+                self.stopping = true;
+                false
+            }
+            Next::Broken(error) => {
+                self.input_error = Some(error);
+                self.stopping = true;
+                false
+            }
+        }
+    }
+
+    fn begin(&mut self, number: i64) {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        if let Some(results) = &mut self.results {
+            results.expect();
+        }
+        self.out.emit(Kind::NumberProcessingStarted, || Payload::NumberProcessingStarted { number, sequence });
+        let mut context = Context::new(sequence, number, self.rules.all(), self.now);
+        // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
+        let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
+        let read = wall.map(|clock| move || clock.now().as_nanos());
+        let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
+        let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
+        let (answer, checks, service) = match flow {
+            // What is refused or cached takes time too, or virtual time would stand still while a breaker is open.
+            Flow::Finish if self.wall.is_none() => (None, RuleMask::NONE, self.service_time.shortest()),
+            Flow::Finish => (None, RuleMask::NONE, Duration::ZERO),
+            Flow::Continue => self.ask(number, context.rules),
+        };
+        let wait = context.delay + service;
+        if wait.is_zero() && checks.is_empty() {
+            let at = self.wall.map_or(self.now, |clock| clock.now());
+            self.complete(context, answer, at, stopwatch);
+            return;
+        }
+        if wait > self.timeout {
+            context.fail(Outcome::TimedOut, ErrorCode::CallTimeout);
+        }
+        let due = self.now + wait.min(self.timeout);
+        let (slot, ticket) = self.inflight.put(context, answer.unwrap_or_default(), checks.count(), due);
+        for rule in checks.indices() {
+            if let Some(divisor) = self.rules.rules().get(rule).map(|rule| rule.divisor) {
+                self.checks.push(Check { slot, ticket, rule, divisor, number });
+            }
+        }
+    }
+
+    /// Asks the strategy: an answer, or the checks that the driver must make for it, and how long it takes. On the
+    /// virtual clock checks are made here and take as long as the slowest of them.
+    fn ask(&mut self, number: i64, on: RuleMask) -> (Option<Answer>, RuleMask, Duration) {
+        let simulated = self.wall.is_none();
+        match self.strategy.plan(number, on) {
+            Plan::Answered(answer) => {
+                let service = if simulated { self.service_time.draw() } else { Duration::ZERO };
+                (Some(answer), RuleMask::NONE, service)
+            }
+            Plan::Concurrent(checks) if simulated => {
+                let slowest = (0..checks.count()).map(|_| self.service_time.draw()).max().unwrap_or_default();
+                let answer = Answer { matched: self.rules.matches(number, checks), confidence: None };
+                (Some(answer), RuleMask::NONE, slowest)
+            }
+            Plan::Concurrent(checks) => (None, checks, Duration::ZERO),
+        }
+    }
+
+    fn complete(
+        &mut self,
+        mut context: Context,
+        answer: Option<Answer>,
+        at: Timestamp,
+        stopwatch: Option<Stopwatch<'_>>,
+    ) {
+        self.now = self.now.max(at);
+        self.out.now = self.now;
+        context.now = self.now;
+        if let Some(answer) = answer
+            && context.outcome == Outcome::Ok
+            && context.source == Source::None
+        {
+            context.answer(answer.matched, Source::Strategy);
+            context.confidence = answer.confidence;
+            self.tell_rules(&context);
+        }
+        self.chain.leave(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
+        let evaluation = context.finish();
+        self.tally.record(self.now, &evaluation, self.watched);
+        self.tell_result(&evaluation);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.evaluation(&evaluation, self.now);
+            self.tell_blocks();
+        }
+        if let Some(director) = &mut self.director {
+            director.observe(self.now, &evaluation);
+            self.direct();
+        }
+        if let Some(results) = &mut self.results {
+            results.put(evaluation);
+        }
+    }
+
+    fn tell_rules(&mut self, context: &Context) {
+        if !(self.out.wants(Kind::RuleMatched) || self.out.wants(Kind::RuleNotMatched)) {
+            return;
+        }
+        let number = context.number;
+        for (index, rule) in self.rules.rules().iter().enumerate().filter(|(index, _)| context.rules.contains(*index)) {
+            if context.matched.contains(index) {
+                let (rule, label) = (rule.name.clone(), rule.label.clone());
+                self.out.emit(Kind::RuleMatched, || Payload::RuleMatched { number, rule, label });
+            } else {
+                let rule = rule.name.clone();
+                self.out.emit(Kind::RuleNotMatched, || Payload::RuleNotMatched { number, rule });
+            }
+        }
+    }
+
+    fn tell_result(&mut self, evaluation: &Evaluation) {
+        let Evaluation { number, sequence, outcome, error, .. } = *evaluation;
+        if let Some(code) = error {
+            self.out.emit(Kind::ErrorOccurred, || Payload::ErrorOccurred {
+                number: Some(number),
+                code,
+                error: code.meaning().to_owned(),
+            });
+        }
+        self.out.emit(Kind::NumberProcessed, || Payload::NumberProcessed {
+            number,
+            sequence,
+            output: evaluation.shown(&self.rules),
+            outcome,
+        });
+        if outcome == Outcome::Ok {
+            match self.classifier.classify(evaluation.matched) {
+                Classification::Fizz => self.out.emit(Kind::FizzDetected, || Payload::FizzDetected { number }),
+                Classification::Buzz => self.out.emit(Kind::BuzzDetected, || Payload::BuzzDetected { number }),
+                Classification::FizzBuzz => {
+                    self.out.emit(Kind::FizzBuzzDetected, || Payload::FizzBuzzDetected { number });
+                }
+                Classification::Plain => {
+                    self.out.emit(Kind::PlainNumberDetected, || Payload::PlainNumberDetected { number });
+                }
+            }
+        }
+    }
+
+    /// Tells of blocks that were closed since the last look. They stay until they are taken.
+    fn tell_blocks(&mut self) {
+        let Some(ledger) = &mut self.ledger else { return };
+        for block in ledger.newly_closed() {
+            self.out.emit(Kind::LedgerBlockMined, || Payload::LedgerBlockMined {
+                index: block.index,
+                leaves: block.leaves,
+                nonce: block.nonce,
+                hash: block.hash.to_string(),
+            });
+        }
+    }
+
+    fn end_interval(&mut self) {
+        let now = self.now;
+        self.mechanisms.slo.check(now, &mut self.out);
+        let mut sample = self.tally.end_interval(now);
+        if self.watched {
+            sample.burn_rates = self.mechanisms.slo.burn_rates(now);
+            sample.breakers_open = self.mechanisms.breaker.open(now);
+            sample.chaos_level = self.mechanisms.chaos.armed().0;
+            self.samples.push(sample);
+        }
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        let (chaos_level, armed) = self.mechanisms.chaos.armed();
+        Moment {
+            now: self.now,
+            counts: self.tally.counts(),
+            breaker_trips: self.mechanisms.breaker.trips(),
+            breakers_open: self.mechanisms.breaker.open(self.now),
+            alerts_fired: self.mechanisms.slo.fired(),
+            chaos_level,
+            armed,
+            injections: self.mechanisms.chaos.injections(),
+        }
+    }
+
+    /// Asks the running game day what is to be done, and does it.
+    fn direct(&mut self) {
+        let Some(mut director) = self.director.take() else { return };
+        let mut commands = Vec::new();
+        let direction = director.direct(&self.moment(), &mut commands);
+        self.carry_out(&*director, commands);
+        match direction {
+            Direction::Continue => self.director = Some(director),
+            Direction::Done => self.end_drill(&*director),
+        }
+    }
+
+    fn carry_out(&mut self, director: &dyn Director, commands: Vec<Command>) {
+        if commands.is_empty() {
+            return;
+        }
+        let by = format!("game day {}", director.view().scenario);
+        for command in commands {
+            // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
+            let _ = self.apply(&by, command);
+        }
+    }
+
+    fn end_drill(&mut self, director: &dyn Director) {
+        let view = director.view();
+        for expectation in &view.expectations {
+            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
+                scenario: view.scenario.clone(),
+                expectation: expectation.text.clone(),
+                held: expectation.standing == director::Standing::Held,
+                actual: expectation.actual.clone(),
+            });
+        }
+        self.out.emit(Kind::ChaosGamedayEnded, || Payload::ChaosGamedayEnded {
+            scenario: view.scenario.clone(),
+            verdict: view.verdict.text().to_owned(),
+            phases_completed: view.phases.iter().filter(|phase| phase.ended.is_some()).count() as u32,
+        });
+        let by = format!("game day {}", view.scenario);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.command(self.now, &by, "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
+        }
+        self.drill = Some(view);
+    }
+
+    fn finish_if_done(&mut self) {
+        if self.finished || !self.stopping || !self.inflight.is_empty() {
+            return;
+        }
+        if self.director.is_some() {
+            self.abort_drill("the end of the session");
+        }
+        let ms = self.now.since(self.info.began).as_secs_f64() * 1_000.0;
+        let (session_id, evaluations) = (self.info.session_id.clone(), self.counts().evaluations);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.close(self.now);
+        }
+        self.tell_blocks();
+        self.out.emit(Kind::SessionEnded, || Payload::SessionEnded { session_id, duration_ms: ms, evaluations });
+        if self.watched {
+            self.end_interval();
+        }
+        self.finished = true;
+    }
+
+    fn abort_drill(&mut self, by: &str) -> bool {
+        let Some(mut director) = self.director.take() else { return false };
+        let mut commands = Vec::new();
+        director.abort(by, &self.moment(), &mut commands);
+        self.carry_out(&*director, commands);
+        self.end_drill(&*director);
+        true
+    }
+
+    /// Carries out a command at the engine's present moment. Every command and its answer go on the ledger.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the reason; nothing has changed then.
+    pub fn apply(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
+        if let Some(clock) = self.wall {
+            self.now = self.now.max(clock.now());
+        }
+        self.out.now = self.now;
+        let text = command.text();
+        let result = self.execute(by, command);
+        let answer = match &result {
+            Ok(answer) => answer.clone(),
+            Err(refusal) => format!("refused: {refusal}"),
+        };
+        if let Some(ledger) = &mut self.ledger {
+            ledger.command(self.now, by, &text, &answer);
+        }
+        self.tell_blocks();
+        let by = by.to_owned();
+        match &result {
+            Ok(_) => self.out.emit(Kind::CommandAccepted, || Payload::CommandAccepted { command: text, by, answer }),
+            Err(refusal) => self.out.emit(Kind::CommandRefused, || Payload::CommandRefused {
+                command: text,
+                by,
+                reason: refusal.0.clone(),
+            }),
+        }
+        self.finish_if_done();
+        result
+    }
+
+    fn execute(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
+        let now = self.now;
+        let refuse = |error: &dyn std::fmt::Display| Refusal(error.to_string());
+        if self.finished {
+            return Err(Refusal("the session is over".into()));
+        }
+        match command {
+            Command::Pause => {
+                self.paused = true;
+                self.steps = 0;
+                Ok("paused".into())
+            }
+            Command::Resume => {
+                self.paused = false;
+                self.arrivals.restart(now);
+                Ok("running".into())
+            }
+            Command::Step { count } if !self.paused => {
+                Err(Refusal(format!("only a paused session can be stepped; pause it before stepping {count}")))
+            }
+            Command::Step { count } => {
+                self.steps = self.steps.saturating_add(count.max(1));
+                Ok(format!("{} evaluations are let in", count.max(1)))
+            }
+            Command::SetRate { per_second } if per_second > MAX_RATE => {
+                Err(Refusal(format!("a rate is at most {MAX_RATE} a second; 0 is as fast as they go")))
+            }
+            Command::SetRate { per_second } => {
+                self.arrivals.rate = per_second;
+                self.arrivals.restart(now);
+                Ok(match per_second {
+                    0 => "evaluations come as fast as they go".into(),
+                    rate => format!("{rate} evaluations a second"),
+                })
+            }
+            Command::Breaker(command) => Ok(self.mechanisms.breaker.command(command, by, now, &mut self.out)),
+            Command::Flags(command) => {
+                self.mechanisms.flags.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::Cache(command) => Ok(self.mechanisms.cache.command(command, &mut self.out)),
+            Command::Chaos(command) => {
+                self.mechanisms.chaos.command(&command, by, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::Slo(command) => {
+                self.mechanisms.slo.command(command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::I18n(command) => {
+                self.mechanisms.translator.command(&command, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::StartGameDay { name } => self.start_drill(&name),
+            Command::AbortGameDay => {
+                if self.abort_drill(by) {
+                    Ok("the game day is aborted and everything it armed is taken back".into())
+                } else {
+                    Err(Refusal("no game day is running".into()))
+                }
+            }
+            Command::Stop => {
+                self.stopping = true;
+                Ok("the session ends".into())
+            }
+        }
+    }
+
+    fn start_drill(&mut self, name: &str) -> Result<String, Refusal> {
+        if let Some(director) = &self.director {
+            return Err(Refusal(format!("game day {} is running; abort it first", director.view().scenario)));
+        }
+        let Some(playbook) = self.playbook.clone() else {
+            return Err(Refusal("this session has no game days".into()));
+        };
+        let director = playbook.start(name, &self.moment()).map_err(Refusal)?;
+        let scenario = director.view().scenario;
+        self.out.emit(Kind::ChaosGamedayStarted, || Payload::ChaosGamedayStarted { scenario: scenario.clone() });
+        self.director = Some(director);
+        self.direct();
+        Ok(format!("game day {scenario} begins"))
+    }
+
+    /// Takes back whatever fault injection does now: for drivers that end a session from outside.
+    pub fn disarm(&mut self, by: &str) {
+        self.abort_drill(by);
+        if self.mechanisms.chaos.armed().0 != 0 {
+            let _ = self.apply(by, Command::Chaos(ChaosCommand::Disarm));
+        }
+    }
+
+    /// The checks that the driver is to make since the last call.
+    pub fn take_checks(&mut self) -> Vec<Check> {
+        std::mem::take(&mut self.checks)
+    }
+
+    /// A check was made.
+    pub fn checked(&mut self, found: Checked) {
+        let now = self.wall.map_or(self.now, |clock| clock.now());
+        self.inflight.report(found.slot, found.ticket, found.matched, now);
+    }
+
+    /// Whether checks are being made.
+    pub fn is_waiting(&self) -> bool {
+        !self.inflight.is_empty()
+    }
+
+    /// The next finished evaluation in order of admission, for engines that keep results.
+    pub fn next_result(&mut self) -> Option<Evaluation> {
+        self.results.as_mut()?.take()
+    }
+
+    /// The ledger's blocks closed since the last call.
+    pub fn take_blocks(&mut self) -> Vec<Block> {
+        self.ledger.as_mut().map(Ledger::take_blocks).unwrap_or_default()
+    }
+
+    /// The events since the last frame.
+    pub fn pending_events(&self) -> &[Event] {
+        self.out.pending()
+    }
+
+    /// The ledger's head, if there is a ledger.
+    pub fn ledger_head(&self) -> Option<String> {
+        self.ledger.as_ref().map(|ledger| ledger.head().to_string())
+    }
+
+    /// A snapshot and what happened since the last one.
+    pub fn frame(&mut self) -> Frame {
+        let sequence = self.frames;
+        self.frames += 1;
+        Frame {
+            sequence,
+            at: self.now,
+            events: self.out.take(),
+            events_made: self.out.made(),
+            samples: std::mem::take(&mut self.samples),
+            snapshot: self.snapshot(),
+        }
+    }
+
+    /// Every subsystem now.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let now = self.now;
+        let drill = self.drill();
+        let rules = &self.rules;
+        let mechanisms = &mut self.mechanisms;
+        let recent = self.tally.recent().map(|(at, evaluation)| Recent {
+            at,
+            number: evaluation.number,
+            output: evaluation.shown(rules),
+            outcome: evaluation.outcome,
+            correct: evaluation.correct,
+            source: evaluation.source,
+            duration_ns: nanos(evaluation.duration),
+        });
+        Snapshot {
+            paused: self.paused,
+            finished: self.finished,
+            rate: self.arrivals.rate,
+            in_flight: self.inflight.len() as u64,
+            counts: *self.tally.counts(),
+            latency: mechanisms.timing.view(),
+            pipeline: self.chain.view(),
+            auth: mechanisms.auth.view(),
+            flags: mechanisms.flags.view(),
+            breakers: mechanisms.breaker.view(now),
+            chaos: mechanisms.chaos.view(),
+            cache: mechanisms.cache.view(),
+            journal: mechanisms.journal.view(),
+            i18n: mechanisms.translator.view(),
+            slos: mechanisms.slo.view(now),
+            ledger: self.ledger.as_ref().map(Ledger::view).unwrap_or_default(),
+            traces: mechanisms.traces.view(),
+            drill,
+            recent: recent.collect(),
+        }
+    }
+}
+
+/// The configured rules, and the experiment's when flags are on: Wuzz for multiples of 7.
+fn with_flagged(settings: &Settings) -> Vec<Rule> {
+    let mut rules = settings.rules.clone();
+    if settings.feature_flags.enabled && !rules.iter().any(|rule| rule.label == "Wuzz") {
+        rules.push(Rule::new("WuzzRule", 7, "Wuzz", 3));
+    }
+    rules
+}

@@ -134,7 +134,7 @@ impl Workload {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> Next {
+    pub fn draw(&mut self) -> Next {
         match &mut self.kind {
             Kind::Range { next } => match i64::try_from(*next) {
                 Ok(number) if number <= self.to => {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn numbers(workload: &mut Workload, count: usize) -> Vec<i64> {
-        (0..count).map_while(|_| if let Next::Number(number) = workload.next() { Some(number) } else { None }).collect()
+        (0..count).map_while(|_| if let Next::Number(number) = workload.draw() { Some(number) } else { None }).collect()
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         let mut range = workload(WorkloadKind::Range, i64::MAX - 2, i64::MAX).unwrap();
         assert_eq!(range.total(), Some(3));
         assert_eq!(numbers(&mut range, 9), [i64::MAX - 2, i64::MAX - 1, i64::MAX]);
-        assert_eq!(range.next(), Next::End);
+        assert_eq!(range.draw(), Next::End);
         assert!(workload(WorkloadKind::Range, 2, 1).is_err());
     }
 

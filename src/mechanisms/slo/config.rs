@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ErrorCode;
 
 /// The section `sla`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SloConfig {
     /// Whether service levels are watched.
@@ -95,18 +95,6 @@ pub struct Engineer {
     /// What they are.
     #[serde(default)]
     pub title: String,
-}
-
-impl Default for SloConfig {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            slos: Objectives::default(),
-            error_budget: BudgetConfig::default(),
-            alerting: AlertingConfig::default(),
-            on_call: OnCallConfig::default(),
-        }
-    }
 }
 
 impl Default for Objectives {

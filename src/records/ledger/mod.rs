@@ -74,7 +74,7 @@ impl LedgerError {
 }
 
 /// The ledger, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LedgerView {
     /// Whether a ledger is kept.
     pub enabled: bool,
@@ -112,6 +112,8 @@ pub struct Ledger {
     /// The leaves of the block that is being filled, when somebody wants them.
     leaves: Option<Vec<Leaf>>,
     closed: Vec<Block>,
+    /// How many of those were told of.
+    told: usize,
     total: u64,
     commands: u64,
     hashes: u64,
@@ -144,6 +146,7 @@ impl Ledger {
         Ok(Self {
             config: config.clone(),
             recent: VecDeque::from([head.clone()]),
+            told: 0,
             closed: vec![Block { header: head.clone(), leaves: Vec::new() }],
             head,
             hasher,
@@ -215,12 +218,22 @@ impl Ledger {
 
     /// The blocks closed since the last call.
     pub fn take_blocks(&mut self) -> Vec<Block> {
+        self.told = 0;
         std::mem::take(&mut self.closed)
     }
 
-    /// Whether blocks have been closed since they were last taken.
-    pub fn has_blocks(&self) -> bool {
-        !self.closed.is_empty()
+    /// The headers of the blocks closed since this was last asked. Blocks without leaves need no taking: they are
+    /// forgotten once they have been told of, so that memory does not grow with nobody to take them.
+    pub fn newly_closed(&mut self) -> Vec<Header> {
+        if self.told == self.closed.len() {
+            return Vec::new();
+        }
+        let headers = self.closed.iter().skip(self.told).map(|block| block.header.clone()).collect();
+        if self.leaves.is_none() {
+            self.closed.clear();
+        }
+        self.told = self.closed.len();
+        headers
     }
 
     /// The last block's hash.

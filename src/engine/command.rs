@@ -1,0 +1,64 @@
+//! Commands: everything that changes a running engine, whoever asks for it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::mechanisms::breaker::BreakerCommand;
+use crate::mechanisms::cache::CacheCommand;
+use crate::mechanisms::chaos::ChaosCommand;
+use crate::mechanisms::flags::FlagsCommand;
+use crate::mechanisms::i18n::I18nCommand;
+use crate::mechanisms::slo::SloCommand;
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Admit no more evaluations; those that wait are finished.
+    Pause,
+    /// Go on admitting.
+    Resume,
+    /// While paused, admit this many.
+    Step {
+        /// At least 1.
+        count: u32,
+    },
+    /// Evaluations a second; 0 is as fast as they go.
+    SetRate {
+        /// At most a million.
+        per_second: u32,
+    },
+    /// To the breaker.
+    Breaker(BreakerCommand),
+    /// To the flags.
+    Flags(FlagsCommand),
+    /// To the cache.
+    Cache(CacheCommand),
+    /// To fault injection.
+    Chaos(ChaosCommand),
+    /// To the service levels.
+    Slo(SloCommand),
+    /// To translation.
+    I18n(I18nCommand),
+    /// Begin a game day.
+    StartGameDay {
+        /// The scenario's name.
+        name: String,
+    },
+    /// End the running game day before its time.
+    AbortGameDay,
+    /// End the session: what waits is finished, the ledger's last block is closed.
+    Stop,
+}
+
+impl Command {
+    /// As it is written in the ledger.
+    pub fn text(&self) -> String {
+        // Commands are plain data; writing them to memory cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Why a command was refused, in a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);

@@ -1,0 +1,245 @@
+//! Drivers: they tell an engine the time, make its checks, bring it commands and hand its frames on. An engine never
+//! waits for whoever looks: frames go over a channel that forgets the oldest when a reader falls behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::clock::WallClock;
+use super::{Checked, Command, Engine, Frame, Refusal};
+use crate::domain::{Evaluation, Timestamp};
+use crate::records::ledger::Block;
+
+/// A command with who asks, and where the answer goes.
+#[derive(Debug)]
+pub struct Order {
+    /// Who asks.
+    pub by: String,
+    /// For what.
+    pub command: Command,
+    /// Where the answer goes, if anybody waits for it.
+    pub reply: Option<oneshot::Sender<Result<String, Refusal>>>,
+}
+
+/// How virtual time passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// As fast as the work is done.
+    Unpaced,
+    /// This many times as fast as on the wall.
+    Times(f64),
+}
+
+/// Who takes what an engine yields. All of them are called on the engine's task, between evaluations; whoever may
+/// block reads frames from the channel instead.
+#[derive(Default)]
+pub struct Sinks {
+    /// Every frame.
+    pub frame: Option<Sink<Arc<Frame>>>,
+    /// Every finished evaluation, in order of admission.
+    pub result: Option<Sink<Evaluation>>,
+    /// Every block of the ledger.
+    pub block: Option<Sink<Block>>,
+    /// Counts, a few times a second, for a progress bar: evaluations so far.
+    pub progress: Option<Box<dyn FnMut(u64) + Send>>,
+}
+
+/// Takes one thing after another; `Break` ends the session (a closed pipe, a full disk).
+pub type Sink<T> = Box<dyn FnMut(T) -> std::ops::ControlFlow<()> + Send>;
+
+/// Frames a second, at most.
+const FRAME_INTERVAL: Duration = Duration::from_millis(33);
+/// On the virtual clock, unpaced: virtual time between frames.
+const VIRTUAL_FRAME_INTERVAL: Duration = Duration::from_millis(100);
+/// How many evaluations are done between two looks at commands and frames.
+const BURST: usize = 2_048;
+
+/// A session's ends that a front end holds.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Where commands go.
+    pub orders: mpsc::UnboundedSender<Order>,
+    /// Where frames come from.
+    pub frames: broadcast::Sender<Arc<Frame>>,
+}
+
+impl Remote {
+    /// Sends a command without waiting for the answer, which comes as an event.
+    pub fn send(&self, by: &str, command: Command) {
+        // A session that is over takes no more commands; its last frame says so.
+        let _ = self.orders.send(Order { by: by.to_owned(), command, reply: None });
+    }
+}
+
+/// Runs `engine` until it has finished, in a background task. The handle yields the engine at its end.
+pub fn spawn(engine: Engine, pace: Pace, sinks: Sinks) -> (Remote, tokio::task::JoinHandle<Engine>) {
+    let (orders, inbox) = mpsc::unbounded_channel();
+    let (frames, _) = broadcast::channel(256);
+    let remote = Remote { orders, frames: frames.clone() };
+    let task = tokio::spawn(drive(engine, pace, inbox, Some(frames), sinks));
+    (remote, task)
+}
+
+/// Runs `engine` until it has finished.
+pub async fn drive(
+    mut engine: Engine,
+    pace: Pace,
+    mut inbox: mpsc::UnboundedReceiver<Order>,
+    frames: Option<broadcast::Sender<Arc<Frame>>>,
+    mut sinks: Sinks,
+) -> Engine {
+    let (checked, mut reports) = mpsc::unbounded_channel::<Checked>();
+    let clock = engine.wall.unwrap_or_else(WallClock::start);
+    let mut timing = Timing::new(&engine, clock, pace);
+    let framed = frames.is_some() || sinks.frame.is_some();
+    let mut open = true;
+    loop {
+        while let Ok(order) = inbox.try_recv() {
+            obey(&mut engine, order);
+        }
+        while let Ok(found) = reports.try_recv() {
+            engine.checked(found);
+        }
+        let target = timing.target(&engine);
+        let done = engine.advance(target, BURST);
+        for check in engine.take_checks() {
+            let checked = checked.clone();
+            // Each rule is checked by a task of its own; the answer is gathered when all of them have reported.
+            tokio::spawn(async move { checked.send(check.make()) });
+        }
+        if deliver(&mut engine, &mut sinks).is_break() {
+            engine.stopping = true;
+            engine.finish_if_done();
+        }
+        if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
+            let frame = Arc::new(engine.frame());
+            if let Some(sink) = &mut sinks.frame
+                && sink(Arc::clone(&frame)).is_break()
+            {
+                sinks.frame = None;
+            }
+            if let Some(frames) = &frames {
+                // Nobody looking is no error.
+                let _ = frames.send(frame);
+            }
+        }
+        if let Some(progress) = &mut sinks.progress {
+            progress(engine.counts().evaluations);
+        }
+        if engine.is_finished() {
+            return engine;
+        }
+        if done >= BURST || !reports.is_empty() {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let sleep = timing.sleep(&engine, framed);
+        tokio::select! {
+            order = inbox.recv(), if open => match order {
+                Some(order) => obey(&mut engine, order),
+                None => open = false,
+            },
+            Some(found) = reports.recv() => engine.checked(found),
+            () = sleep => {}
+        }
+    }
+}
+
+fn obey(engine: &mut Engine, order: Order) {
+    let result = engine.apply(&order.by, order.command);
+    if let Some(reply) = order.reply {
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(result);
+    }
+}
+
+fn deliver(engine: &mut Engine, sinks: &mut Sinks) -> std::ops::ControlFlow<()> {
+    if let Some(sink) = &mut sinks.result {
+        while let Some(evaluation) = engine.next_result() {
+            sink(evaluation)?;
+        }
+    }
+    if let Some(sink) = &mut sinks.block {
+        for block in engine.take_blocks() {
+            sink(block)?;
+        }
+    }
+    std::ops::ControlFlow::Continue(())
+}
+
+/// What time it is for the engine, and when it is next worth a look.
+struct Timing {
+    clock: WallClock,
+    /// For the virtual clock.
+    pace: Option<Pace>,
+    began: Timestamp,
+    next_frame: Timestamp,
+    drawn: u64,
+}
+
+impl Timing {
+    fn new(engine: &Engine, clock: WallClock, pace: Pace) -> Self {
+        let pace = engine.wall.is_none().then_some(pace);
+        Self { clock, pace, began: engine.now(), next_frame: engine.now(), drawn: u64::MAX }
+    }
+
+    fn interval(&self) -> Duration {
+        match self.pace {
+            None => FRAME_INTERVAL,
+            Some(Pace::Times(times)) => FRAME_INTERVAL.mul_f64(times.max(1.0)),
+            Some(Pace::Unpaced) => VIRTUAL_FRAME_INTERVAL,
+        }
+    }
+
+    /// Up to which moment the engine may go now.
+    fn target(&self, engine: &Engine) -> Timestamp {
+        match self.pace {
+            None => self.clock.now(),
+            Some(Pace::Times(times)) => self.began + self.clock.now().since(self.clock.began()).mul_f64(times),
+            // Up to the next frame; when nothing happens before it, straight to what happens next.
+            Some(Pace::Unpaced) => self.next_frame.max(engine.next_due().unwrap_or(self.next_frame)),
+        }
+    }
+
+    fn frame_is_due(&mut self, engine: &Engine, done: usize) -> bool {
+        let now = match self.pace {
+            None => self.clock.now(),
+            Some(Pace::Times(_)) => self.target(engine),
+            Some(Pace::Unpaced) if done >= BURST => return false,
+            Some(Pace::Unpaced) => engine.next_due().unwrap_or(self.next_frame).max(self.next_frame),
+        };
+        if now < self.next_frame {
+            return false;
+        }
+        self.next_frame = now + self.interval();
+        // An engine that stands still has nothing new to show.
+        let drawn = engine.out.made() ^ engine.counts().evaluations << 20 ^ u64::from(engine.paused) << 63;
+        let changed = drawn != self.drawn;
+        self.drawn = drawn;
+        changed || !engine.paused
+    }
+
+    /// Until something is due, or the next frame.
+    fn sleep(&self, engine: &Engine, framed: bool) -> impl Future<Output = ()> + use<> {
+        let scale = match self.pace {
+            None => 1.0,
+            Some(Pace::Times(times)) => times.max(1e-6),
+            Some(Pace::Unpaced) => f64::INFINITY,
+        };
+        let idle = engine.next_due().is_none();
+        let now = self.target(engine);
+        let due = engine.next_due().unwrap_or(Timestamp::MAX);
+        let next = if framed { due.min(self.next_frame) } else { due };
+        let wait = next.since(now).min(Duration::from_secs(1)).div_f64(scale);
+        async move {
+            if idle {
+                tokio::time::sleep(FRAME_INTERVAL).await;
+            } else if wait.is_zero() {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Frames: what the engine tells of itself. A console cannot tell whether they come from a live engine or a file.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock::ClockKind;
+use super::director::{DrillView, ScenarioView};
+use super::tally::{Counts, Recent, Sample};
+use crate::domain::{Event, Timestamp};
+use crate::mechanisms::auth::AuthView;
+use crate::mechanisms::breaker::BreakerView;
+use crate::mechanisms::cache::CacheView;
+use crate::mechanisms::chaos::ChaosView;
+use crate::mechanisms::flags::FlagsView;
+use crate::mechanisms::i18n::I18nView;
+use crate::mechanisms::slo::SlosView;
+use crate::pipeline::chain::LayerView;
+use crate::pipeline::timing::LatencyView;
+use crate::records::journal::JournalView;
+use crate::records::ledger::LedgerView;
+use crate::telemetry::traces::TracesView;
+
+/// What does not change in a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// Its id.
+    pub session_id: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Its clock.
+    pub clock: ClockKind,
+    /// When it began.
+    pub began: Timestamp,
+    /// Which numbers are asked for, in words.
+    pub workload: String,
+    /// How many numbers that is, if it ends.
+    pub total: Option<u64>,
+    /// What answers.
+    pub strategy: String,
+    /// The rules, in words.
+    pub rules: String,
+    /// The game days that can be started.
+    pub scenarios: Vec<ScenarioView>,
+}
+
+/// Every subsystem at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// No more evaluations are admitted.
+    pub paused: bool,
+    /// The session is over.
+    pub finished: bool,
+    /// Evaluations a second asked for; 0 is as fast as they go.
+    pub rate: u32,
+    /// Evaluations that wait for their answers.
+    pub in_flight: u64,
+    /// Counts since the start.
+    pub counts: Counts,
+    /// Latencies since the start.
+    pub latency: LatencyView,
+    /// The middleware, outermost first.
+    pub pipeline: Vec<LayerView>,
+    /// Who may evaluate.
+    pub auth: AuthView,
+    /// Which rules are on.
+    pub flags: FlagsView,
+    /// The breakers.
+    pub breakers: Vec<BreakerView>,
+    /// Fault injection.
+    pub chaos: ChaosView,
+    /// The cache.
+    pub cache: CacheView,
+    /// The journal.
+    pub journal: JournalView,
+    /// Translation.
+    pub i18n: I18nView,
+    /// Service levels.
+    pub slos: SlosView,
+    /// The ledger.
+    pub ledger: LedgerView,
+    /// Traces.
+    pub traces: TracesView,
+    /// The game day that runs, or the last one that did.
+    pub drill: Option<DrillView>,
+    /// The last finished evaluations, oldest first.
+    pub recent: Vec<Recent>,
+}
+
+/// A snapshot, and what happened since the one before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// From 0, gapless.
+    pub sequence: u64,
+    /// When it was made, by the engine's clock.
+    pub at: Timestamp,
+    /// The events since the frame before.
+    pub events: Vec<Event>,
+    /// Events made so far; more than were seen means that some were missed.
+    pub events_made: u64,
+    /// The intervals that ended since the frame before.
+    pub samples: Vec<Sample>,
+    /// The subsystems.
+    pub snapshot: Snapshot,
+}
