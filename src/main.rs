@@ -1,3 +1,5 @@
 //! The program: hands the command line over.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fizzops::cli::main()
+}

@@ -254,6 +254,7 @@ pub struct Engine {
     director: Option<Box<dyn Director>>,
     drill: Option<DrillView>,
     frames: u64,
+    stop_after_drill: bool,
 }
 
 /// Reads the wall clock at most this far behind schedule; arrivals that are longer overdue are not made up for.
@@ -349,6 +350,7 @@ impl Engine {
             director: None,
             drill: None,
             frames: 0,
+            stop_after_drill: false,
             rules,
         })
     }
@@ -699,6 +701,7 @@ impl Engine {
             ledger.command(self.now, &by, "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
         }
         self.drill = Some(view);
+        self.stopping |= self.stop_after_drill;
     }
 
     fn finish_if_done(&mut self) {
@@ -839,6 +842,11 @@ impl Engine {
         self.director = Some(director);
         self.direct();
         Ok(format!("game day {scenario} begins"))
+    }
+
+    /// Ends the session once the running game day has come to its verdict.
+    pub const fn stop_after_drill(&mut self) {
+        self.stop_after_drill = true;
     }
 
     /// Takes back whatever fault injection does now: for drivers that end a session from outside.

@@ -1,0 +1,183 @@
+//! What every session has in common: its configuration, its clock, and the files it writes.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use clap::Args;
+
+use super::{Exit, Failure};
+use crate::config::{Layers, Loaded, Origin};
+use crate::engine::drive::Sink;
+use crate::engine::{Frame, Seed, SessionInfo, Settings};
+use crate::gameday::Scenarios;
+use crate::recording::Recorder;
+use crate::records::ledger::{Block, write_header};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigSource {
+    /// A YAML file with settings [default: ./fizzops.yaml, then the user's configuration folder]
+    #[arg(long, value_name = "FILE", env = "EFP_CONFIG_PATH")]
+    pub config: Option<PathBuf>,
+    /// Set one value, e.g. --set cache.max_size=10 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Clock and seed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ClockArgs {
+    /// The seed that all randomness comes from [default: another one each time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Run on the virtual clock: the same inputs give the same bytes
+    #[arg(long = "virtual")]
+    pub simulated: bool,
+}
+
+impl ClockArgs {
+    /// The seed: as given; 0 on the virtual clock, so that a plain --virtual repeats itself; else anything.
+    pub fn seed(&self) -> Seed {
+        match self.seed {
+            Some(seed) => Seed(seed),
+            None if self.simulated => Seed(0),
+            None => Seed::from_entropy(),
+        }
+    }
+}
+
+/// Environment variables with the settings that they stand for.
+const VARIABLES: [(&str, &str); 5] = [
+    ("EFP_RANGE_START", "workload.from"),
+    ("EFP_RANGE_END", "workload.to"),
+    ("EFP_STRATEGY", "engine.strategy"),
+    ("EFP_LOCALE", "i18n.locale"),
+    ("EFP_RATE", "workload.rate"),
+];
+
+/// Puts the layers on one another: `base`, the file, the environment, `flags` (path, YAML text, flag).
+pub fn load(
+    base: &Settings,
+    source: &ConfigSource,
+    flags: &[(&str, String, &str)],
+) -> Result<Loaded<Settings>, Failure> {
+    let mut layers = Layers::new(base)?;
+    let file = source.config.clone().or_else(|| {
+        let user = directories::ProjectDirs::from("", "", "fizzops").map(|dirs| dirs.config_dir().join("fizzops.yaml"));
+        [Some(PathBuf::from("fizzops.yaml")), user].into_iter().flatten().find(|path| path.is_file())
+    });
+    if let Some(file) = file {
+        layers.file(&file)?;
+    }
+    for (variable, path) in VARIABLES {
+        if let Ok(text) = std::env::var(variable) {
+            layers.set(path, &text, Origin::Variable(variable.into()))?;
+        }
+    }
+    for setting in &source.set {
+        let (path, text) = setting
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--set {setting}: write KEY=VALUE, e.g. cache.max_size=10")))?;
+        layers.set(path.trim(), text, Origin::Flag("--set".into()))?;
+    }
+    for (path, text, flag) in flags {
+        layers.set(path, text, Origin::Flag((*flag).into()))?;
+    }
+    Ok(layers.load()?)
+}
+
+/// The scenarios that are built in.
+pub fn scenarios() -> Result<Scenarios, Failure> {
+    Ok(Scenarios::built_in()?)
+}
+
+/// The first error of a file that is written on the engine's task.
+#[derive(Debug, Clone, Default)]
+pub struct WriteError(Arc<Mutex<Option<Failure>>>);
+
+impl WriteError {
+    fn set(&self, path: &Path, error: &std::io::Error) -> ControlFlow<()> {
+        if let Ok(mut slot) = self.0.lock() {
+            slot.get_or_insert(Failure::write(path, error));
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Takes it out.
+    pub fn take(&self) -> Option<Failure> {
+        self.0.lock().ok()?.take()
+    }
+}
+
+/// A recording that frames go to; [`Recording::finish`] ends it.
+pub struct Recording {
+    recorder: Arc<Mutex<Option<Recorder>>>,
+    path: PathBuf,
+    error: WriteError,
+}
+
+impl Recording {
+    /// Creates the file.
+    pub fn create(path: &Path, info: &SessionInfo, settings: &Settings) -> Result<Self, Failure> {
+        let recorder = Recorder::create(path, info, settings).map_err(|error| Failure::write(path, &error))?;
+        Ok(Self { recorder: Arc::new(Mutex::new(Some(recorder))), path: path.to_owned(), error: WriteError::default() })
+    }
+
+    /// Where frames go.
+    pub fn sink(&self) -> Sink<Arc<Frame>> {
+        let (recorder, path, error) = (Arc::clone(&self.recorder), self.path.clone(), self.error.clone());
+        Box::new(move |frame| {
+            let Ok(mut recorder) = recorder.lock() else { return ControlFlow::Break(()) };
+            match recorder.as_mut().map(|recorder| recorder.frame(&frame)) {
+                Some(Err(cause)) => error.set(&path, &cause),
+                Some(Ok(())) => ControlFlow::Continue(()),
+                None => ControlFlow::Break(()),
+            }
+        })
+    }
+
+    /// Writes the footer.
+    pub fn finish(self, ledger_head: Option<String>) -> Result<(), Failure> {
+        if let Some(failure) = self.error.take() {
+            return Err(failure);
+        }
+        let recorder = self.recorder.lock().ok().and_then(|mut recorder| recorder.take());
+        recorder
+            .map_or(Ok(()), |recorder| recorder.finish(ledger_head))
+            .map_err(|error| Failure::write(&self.path, &error))
+    }
+}
+
+/// A ledger file that blocks go to.
+pub fn ledger_sink(path: &Path, error: &WriteError) -> Result<Sink<Block>, Failure> {
+    let fail = |error: std::io::Error| Failure::write(path, &error);
+    let mut file = BufWriter::new(File::create(path).map_err(fail)?);
+    write_header(&mut file).map_err(fail)?;
+    file.flush().map_err(fail)?;
+    let (path, error) = (path.to_owned(), error.clone());
+    Ok(Box::new(move |block| {
+        let line = serde_json::to_vec(&block).map_err(std::io::Error::from);
+        // Flushed block by block: what was proved is in the file.
+        let written = line.and_then(|mut line| {
+            line.push(b'\n');
+            file.write_all(&line)?;
+            file.flush()
+        });
+        match written {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(cause) => error.set(&path, &cause),
+        }
+    }))
+}
+
+/// A runtime for the engine's background task and the checks made side by side.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Usage, None, format!("no thread can be started: {error}")))
+}
