@@ -100,10 +100,10 @@ pub fn breakers(breakers: &[BreakerView]) -> String {
             grouped(totals.failures),
             grouped(totals.rejections),
             grouped(totals.trips),
-            breaker.window
+            breaker.window.recent
         );
         if let Some(last) = breaker.transitions.last() {
-            let _ = writeln!(text, "  last: {} -> {}: {}", last.from.name(), last.to.name(), last.reason);
+            let _ = writeln!(text, "  last: {}", last.text);
         }
     }
     text

@@ -7,6 +7,7 @@ use crate::mechanisms::cache::CacheCommand;
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
+use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand};
 use crate::mechanisms::slo::SloCommand;
 
 /// A command.
@@ -27,7 +28,11 @@ pub enum Command {
         /// At most a million.
         per_second: u32,
     },
-    /// To the breaker.
+    /// To the rate limiter.
+    Limiter(LimiterCommand),
+    /// To the bulkhead.
+    Bulkhead(BulkheadCommand),
+    /// To the breakers.
     Breaker(BreakerCommand),
     /// To the flags.
     Flags(FlagsCommand),

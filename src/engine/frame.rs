@@ -12,6 +12,7 @@ use crate::mechanisms::cache::CacheView;
 use crate::mechanisms::chaos::ChaosView;
 use crate::mechanisms::flags::FlagsView;
 use crate::mechanisms::i18n::I18nView;
+use crate::mechanisms::limits::{BulkheadView, LimiterView};
 use crate::mechanisms::slo::SlosView;
 use crate::pipeline::chain::LayerView;
 use crate::pipeline::timing::LatencyView;
@@ -63,6 +64,10 @@ pub struct Snapshot {
     pub auth: AuthView,
     /// Which rules are on.
     pub flags: FlagsView,
+    /// The rate limiter.
+    pub limiter: LimiterView,
+    /// The bulkhead.
+    pub bulkhead: BulkheadView,
     /// The breakers.
     pub breakers: Vec<BreakerView>,
     /// Fault injection.

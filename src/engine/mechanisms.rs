@@ -12,6 +12,7 @@ use crate::mechanisms::cache::CacheMiddleware;
 use crate::mechanisms::chaos::Chaos;
 use crate::mechanisms::flags::FlagsMiddleware;
 use crate::mechanisms::i18n::Translator;
+use crate::mechanisms::limits::{BulkheadMiddleware, LimiterMiddleware};
 use crate::mechanisms::slo::SloMiddleware;
 use crate::pipeline::timing::Timing;
 use crate::pipeline::validation::Validation;
@@ -20,12 +21,14 @@ use crate::records::journal::Journal;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::traces::Traces;
 
-/// The twelve middleware.
+/// The twelve middleware, and the two limits that are off unless they are configured.
 #[derive(Debug)]
 pub(super) struct Mechanisms {
     pub traces: Traces,
     pub auth: AuthMiddleware,
     pub flags: FlagsMiddleware,
+    pub limiter: LimiterMiddleware,
+    pub bulkhead: BulkheadMiddleware,
     pub breaker: BreakerMiddleware,
     pub validation: Validation,
     pub timing: Timing,
@@ -44,7 +47,9 @@ impl Mechanisms {
             traces: Traces::new(&settings.otel, seed.0)?,
             auth: AuthMiddleware::new(&settings.rbac)?,
             flags: FlagsMiddleware::new(&settings.feature_flags, rules)?,
-            breaker: BreakerMiddleware::new(&settings.circuit_breaker, now)?,
+            limiter: LimiterMiddleware::new(&settings.limits.limiter, now)?,
+            bulkhead: BulkheadMiddleware::new(&settings.limits.bulkhead)?,
+            breaker: BreakerMiddleware::new(&settings.circuit_breaker, now, seed.stream(Stream::Breaker))?,
             validation: Validation::new(&settings.validation)?,
             timing: Timing::default(),
             logging: Logging,
@@ -59,7 +64,7 @@ impl Mechanisms {
 
 impl Layers for Mechanisms {
     fn count(&self) -> usize {
-        12
+        14
     }
 
     /// In the order that breaks ties of priority: tracing comes before authorization.
@@ -68,14 +73,16 @@ impl Layers for Mechanisms {
             0 => &mut self.traces,
             1 => &mut self.auth,
             2 => &mut self.flags,
-            3 => &mut self.breaker,
-            4 => &mut self.validation,
-            5 => &mut self.timing,
-            6 => &mut self.logging,
-            7 => &mut self.chaos,
-            8 => &mut self.cache,
-            9 => &mut self.journal,
-            10 => &mut self.translator,
+            3 => &mut self.limiter,
+            4 => &mut self.bulkhead,
+            5 => &mut self.breaker,
+            6 => &mut self.validation,
+            7 => &mut self.timing,
+            8 => &mut self.logging,
+            9 => &mut self.chaos,
+            10 => &mut self.cache,
+            11 => &mut self.journal,
+            12 => &mut self.translator,
             _ => &mut self.slo,
         }
     }

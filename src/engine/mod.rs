@@ -79,6 +79,8 @@ pub enum EngineError {
     #[error(transparent)]
     Breaker(#[from] crate::mechanisms::breaker::BreakerError),
     #[error(transparent)]
+    Limits(#[from] crate::mechanisms::limits::LimitsError),
+    #[error(transparent)]
     Validation(#[from] crate::pipeline::validation::EmptyLimits),
     #[error(transparent)]
     Chaos(#[from] crate::mechanisms::chaos::ChaosError),
@@ -108,6 +110,7 @@ impl EngineError {
         match self {
             Self::Flags(error) => error.code(),
             Self::Breaker(error) => error.code(),
+            Self::Limits(error) => error.code(),
             Self::Chaos(error) => error.code(),
             Self::Cache(error) => error.code(),
             Self::I18n(error) => error.code(),
@@ -401,7 +404,7 @@ impl Engine {
             return None;
         }
         let timer = if self.inflight.is_empty() && !self.may_admit() { None } else { Some(self.tally.interval_ends()) };
-        let wake = self.director.as_ref().and_then(|director| director.wake());
+        let wake = self.wake();
         [self.inflight.next_due(), self.arrival(), timer, wake].into_iter().flatten().min()
     }
 
@@ -411,6 +414,12 @@ impl Engine {
             && (!self.paused || self.steps > 0)
             && self.inflight.len() < self.max_in_flight
             && self.results.as_ref().is_none_or(Results::has_room)
+    }
+
+    /// When time alone changes something: a game day, a breaker that turns by itself.
+    fn wake(&self) -> Option<Timestamp> {
+        let director = self.director.as_ref().and_then(|director| director.wake());
+        director.into_iter().chain(self.mechanisms.breaker.next_transition()).min()
     }
 
     fn arrival(&self) -> Option<Timestamp> {
@@ -429,7 +438,7 @@ impl Engine {
             let due = self.inflight.next_due().unwrap_or(Timestamp::MAX);
             let arrival = self.arrival().unwrap_or(Timestamp::MAX);
             let timer = self.tally.interval_ends();
-            let wake = self.director.as_ref().and_then(|director| director.wake()).unwrap_or(Timestamp::MAX);
+            let wake = self.wake().unwrap_or(Timestamp::MAX);
             let next = due.min(arrival).min(timer).min(wake);
             if next > now {
                 break;
@@ -447,6 +456,7 @@ impl Engine {
             } else if next == timer {
                 self.end_interval();
             } else if next == wake {
+                self.mechanisms.breaker.tick(self.now, &mut self.out);
                 self.direct();
             } else {
                 done += usize::from(self.admit());
@@ -800,7 +810,15 @@ impl Engine {
                     rate => format!("{rate} evaluations a second"),
                 })
             }
-            Command::Breaker(command) => Ok(self.mechanisms.breaker.command(command, by, now, &mut self.out)),
+            Command::Limiter(command) => {
+                self.mechanisms.limiter.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::Bulkhead(command) => {
+                self.mechanisms.bulkhead.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
+            Command::Breaker(command) => {
+                self.mechanisms.breaker.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
             Command::Flags(command) => {
                 self.mechanisms.flags.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
@@ -932,6 +950,8 @@ impl Engine {
             pipeline: self.chain.view(),
             auth: mechanisms.auth.view(),
             flags: mechanisms.flags.view(),
+            limiter: mechanisms.limiter.view(now),
+            bulkhead: mechanisms.bulkhead.view(now),
             breakers: mechanisms.breaker.view(now),
             chaos: mechanisms.chaos.view(),
             cache: mechanisms.cache.view(),

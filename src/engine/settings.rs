@@ -11,6 +11,7 @@ use crate::mechanisms::cache::CacheConfig;
 use crate::mechanisms::chaos::ChaosConfig;
 use crate::mechanisms::flags::FlagsConfig;
 use crate::mechanisms::i18n::I18nConfig;
+use crate::mechanisms::limits::LimitsConfig;
 use crate::mechanisms::slo::SloConfig;
 use crate::mechanisms::strategy::StrategyKind;
 use crate::pipeline::validation::ValidationConfig;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub rbac: AuthConfig,
     /// Which rules are on.
     pub feature_flags: FlagsConfig,
+    /// How many evaluations come, and run, at once.
+    pub limits: LimitsConfig,
     /// When calls are refused.
     pub circuit_breaker: BreakerConfig,
     /// Which faults are injected.
@@ -100,6 +103,7 @@ impl Default for Settings {
             validation: ValidationConfig::default(),
             rbac: AuthConfig::default(),
             feature_flags: FlagsConfig::default(),
+            limits: LimitsConfig::default(),
             circuit_breaker: BreakerConfig::default(),
             chaos: ChaosConfig::default(),
             cache: CacheConfig::default(),

@@ -63,9 +63,10 @@ fn write(text: &mut String, info: &SessionInfo, drill: &DrillView, snapshot: &Sn
         }
     }
     for breaker in &snapshot.breakers {
-        for step in breaker.transitions.iter().filter(|step| step.at >= drill.began && step.at <= ended) {
-            let (from, to) = (step.from.name(), step.to.name());
-            writeln!(text, "  +{:<10} breaker {from} -> {to}: {}", span(drill.began, step.at), step.reason)?;
+        for step in
+            breaker.transitions.iter().filter(|step| step.transition.at >= drill.began && step.transition.at <= ended)
+        {
+            writeln!(text, "  +{:<10} breaker {}", span(drill.began, step.transition.at), step.text)?;
         }
     }
     writeln!(text, "\nWHAT FOLLOWS")?;

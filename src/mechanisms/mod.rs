@@ -5,5 +5,6 @@ pub mod cache;
 pub mod chaos;
 pub mod flags;
 pub mod i18n;
+pub mod limits;
 pub mod slo;
 pub mod strategy;
