@@ -1,1 +1,20 @@
-//! console
+//! The console: frames come in, a screen comes out, keys become commands. It changes an engine by nothing else, and
+//! cannot tell a live one from a recorded one.
+
+mod app;
+pub mod commands;
+pub mod format;
+pub mod narrate;
+mod overlay;
+mod player;
+mod session;
+mod tabs;
+mod terminal;
+pub mod theme;
+pub mod timeline;
+mod widgets;
+
+pub use app::{App, Effect, OPERATOR};
+pub use player::{Player, PlayerAction};
+pub use session::{Ended, Source, run};
+pub use terminal::watch_logs;

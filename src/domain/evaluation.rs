@@ -93,6 +93,17 @@ pub enum Source {
     Cache,
 }
 
+impl Source {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Strategy => "strategy",
+            Self::Cache => "cache",
+        }
+    }
+}
+
 /// Names a result for ever: the seed and the place in the session determine it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResultId(u128);

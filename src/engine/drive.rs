@@ -65,6 +65,13 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// Both ends before the session begins: whoever subscribes to frames now sees the first one.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (frames, _) = broadcast::channel(256);
+        (Self { orders, frames }, inbox)
+    }
+
     /// Sends a command without waiting for the answer, which comes as an event.
     pub fn send(&self, by: &str, command: Command) {
         // A session that is over takes no more commands; its last frame says so.
@@ -74,10 +81,8 @@ impl Remote {
 
 /// Runs `engine` until it has finished, in a background task. The handle yields the engine at its end.
 pub fn spawn(engine: Engine, pace: Pace, sinks: Sinks) -> (Remote, tokio::task::JoinHandle<Engine>) {
-    let (orders, inbox) = mpsc::unbounded_channel();
-    let (frames, _) = broadcast::channel(256);
-    let remote = Remote { orders, frames: frames.clone() };
-    let task = tokio::spawn(drive(engine, pace, inbox, Some(frames), sinks));
+    let (remote, inbox) = Remote::new();
+    let task = tokio::spawn(drive(engine, pace, inbox, Some(remote.frames.clone()), sinks));
     (remote, task)
 }
 

@@ -72,6 +72,20 @@ impl Counts {
     }
 }
 
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum.evaluations += one.evaluations;
+            sum.wrong += one.wrong;
+            sum.cached += one.cached;
+            sum.faulted += one.faulted;
+            sum.outcomes.iter_mut().zip(one.outcomes).for_each(|(sum, one)| *sum += one);
+            sum.classes.iter_mut().zip(one.classes).for_each(|(sum, one)| *sum += one);
+            sum
+        })
+    }
+}
+
 /// One interval of the session, for charts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

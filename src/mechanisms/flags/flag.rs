@@ -18,6 +18,18 @@ pub enum Lifecycle {
     Archived,
 }
 
+impl Lifecycle {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Active => "active",
+            Self::Deprecated => "deprecated",
+            Self::Archived => "archived",
+        }
+    }
+}
+
 /// What decides whether an enabled flag is on for a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE", deny_unknown_fields)]

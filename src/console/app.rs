@@ -1,0 +1,533 @@
+//! The console's own small state: which tab, which row, what lies over it. Keys go in, effects come out; it draws itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use tui_logger::{TuiWidgetEvent, TuiWidgetState};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::commands::{Action, Entry, TABLE, Tab, lookup};
+use super::format::{cut, elapsed, grouped, long, share};
+use super::overlay::{After, Overlay};
+use super::player::{PlayerAction, PlayerView};
+use super::tabs::{self, View};
+use super::theme::{Role, Theme};
+use super::timeline::Timeline;
+use super::widgets::{self, Part, line, sign};
+use super::narrate;
+use crate::domain::{Outcome, Payload};
+use crate::engine::director::Verdict;
+use crate::engine::{Command, Frame, SessionInfo, Snapshot};
+use crate::mechanisms::breaker::BreakerCommand;
+use crate::mechanisms::cache::CacheCommand;
+use crate::mechanisms::flags::FlagsCommand;
+use crate::mechanisms::i18n::I18nCommand;
+use crate::mechanisms::slo::{AlertState, SloCommand};
+
+/// Who gives the console's commands.
+pub const OPERATOR: &str = "operator";
+
+/// What a key leads to outside of the console.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// To the engine.
+    Send(Command),
+    /// To the player of a replay.
+    Play(PlayerAction),
+    /// The program steps into the background (Ctrl-Z).
+    Suspend,
+    /// It ends.
+    Quit,
+    /// It ends, interrupted (Ctrl-C).
+    Interrupt,
+}
+
+/// The console.
+pub struct App {
+    info: SessionInfo,
+    theme: Theme,
+    timeline: Timeline,
+    tab: Tab,
+    /// What is selected on each tab, by id, so that new rows do not move it.
+    selected: BTreeMap<Tab, String>,
+    overlays: Vec<Overlay>,
+    /// Something to tell that the engine does not know of; gone with the next key.
+    notice: Option<String>,
+    player: Option<PlayerView>,
+    logs: TuiWidgetState,
+    /// Events up to this number have been logged.
+    logged: u64,
+}
+
+/// The least that a screen makes sense on.
+const LEAST: (u16, u16) = (60, 15);
+/// How long the answer to a command is shown.
+const ANSWER_SPAN: Duration = Duration::from_secs(6);
+/// The rates that + and - go through; 0 is as fast as they go.
+const RATES: [u32; 19] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 0,
+];
+
+impl App {
+    /// Before the first frame.
+    pub fn new(info: SessionInfo, theme: Theme) -> Self {
+        Self {
+            info,
+            theme,
+            timeline: Timeline::default(),
+            tab: Tab::Overview,
+            selected: BTreeMap::new(),
+            overlays: Vec::new(),
+            notice: None,
+            player: None,
+            logs: TuiWidgetState::new(),
+            logged: 0,
+        }
+    }
+
+    /// Takes a frame in.
+    pub fn fold(&mut self, frame: Arc<Frame>) {
+        for event in &frame.events {
+            if event.sequence >= self.logged {
+                self.logged = event.sequence + 1;
+                narrate::log(event);
+            }
+        }
+        self.timeline.fold(frame);
+    }
+
+    /// Forgets all frames: a replay went back, and shows them anew.
+    pub fn rewind(&mut self) {
+        self.timeline = Timeline::default();
+    }
+
+    /// Makes it a replay that stands as `view` says.
+    pub fn set_player(&mut self, view: PlayerView) {
+        self.player = Some(view);
+    }
+
+    /// Tells something until the next key.
+    pub fn notify(&mut self, text: impl Into<String>) {
+        self.notice = Some(text.into());
+    }
+
+    /// The tab that is open.
+    pub const fn tab(&self) -> Tab {
+        self.tab
+    }
+
+    /// The last frame.
+    pub const fn frame(&self) -> Option<&Arc<Frame>> {
+        self.timeline.frame()
+    }
+
+    const fn is_replay(&self) -> bool {
+        self.player.is_some()
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        self.timeline.frame().map(|frame| &frame.snapshot)
+    }
+
+    /// Takes a key.
+    pub fn on_key(&mut self, key: &KeyEvent) -> Option<Effect> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        self.notice = None;
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            match key.code {
+                KeyCode::Char('c') => return Some(Effect::Interrupt),
+                KeyCode::Char('z') => return Some(Effect::Suspend),
+                _ => {}
+            }
+        }
+        if let Some(top) = self.overlays.last_mut() {
+            let after = top.on_key(key, self.tab, self.player.is_some());
+            if after != After::Stay {
+                self.overlays.pop();
+            }
+            return match after {
+                After::Stay | After::Close => None,
+                After::Send(command) => Some(Effect::Send(command)),
+                After::Do(entry) => self.perform(entry),
+            };
+        }
+        self.perform(lookup(key, self.tab, self.is_replay())?)
+    }
+
+    fn perform(&mut self, entry: &Entry) -> Option<Effect> {
+        match entry.action {
+            Action::Open(tab) => self.tab = tab,
+            Action::NextTab => self.tab = self.tab.step(1),
+            Action::PreviousTab => self.tab = self.tab.step(-1),
+            Action::Up => self.select(-1),
+            Action::Down => self.select(1),
+            Action::PageUp if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::PrevPageKey),
+            Action::PageDown if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::NextPageKey),
+            Action::Bottom if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::EscapeKey),
+            Action::PageUp => self.select(-10),
+            Action::PageDown => self.select(10),
+            Action::Top => self.select(isize::MIN / 2),
+            Action::Bottom => self.select(isize::MAX / 2),
+            Action::Help => self.overlays.push(Overlay::Help { filter: String::new(), selected: 0 }),
+            Action::ChaosLevel => {
+                let level = self.snapshot()?.chaos.level;
+                self.overlays.push(Overlay::Chaos { level });
+            }
+            Action::Quit => return Some(Effect::Quit),
+            Action::Back => return Some(Effect::Play(PlayerAction::Back)),
+            Action::Forward => return Some(Effect::Play(PlayerAction::Forward)),
+            Action::ToStart => return Some(Effect::Play(PlayerAction::ToStart)),
+            Action::ToEnd => return Some(Effect::Play(PlayerAction::ToEnd)),
+            Action::Pause if self.is_replay() => return Some(Effect::Play(PlayerAction::Toggle)),
+            Action::Faster if self.is_replay() => return Some(Effect::Play(PlayerAction::Faster)),
+            Action::Slower if self.is_replay() => return Some(Effect::Play(PlayerAction::Slower)),
+            action => {
+                let (command, question) = match self.command(action)? {
+                    Ok(found) => found,
+                    Err(why_not) => {
+                        self.notice = Some(why_not);
+                        return None;
+                    }
+                };
+                if !entry.disturbs {
+                    return Some(Effect::Send(command));
+                }
+                self.overlays.push(Overlay::Confirm { question, command });
+            }
+        }
+        None
+    }
+
+    /// The command for an action on what is selected, with the question to ask first; or why there is none.
+    fn command(&self, action: Action) -> Option<Result<(Command, String), String>> {
+        let snapshot = self.snapshot()?;
+        let named = |nothing: &str| self.selection(snapshot).ok_or_else(|| nothing.to_owned());
+        let breaker = |make: fn(Option<String>) -> BreakerCommand, question: &str| {
+            named("there is no breaker").map(|name| {
+                let question = question.replace("{}", &name);
+                (Command::Breaker(make(Some(name))), question)
+            })
+        };
+        let plain = |command: Command| Ok((command, String::new()));
+        Some(match action {
+            Action::Pause if snapshot.paused => plain(Command::Resume),
+            Action::Pause => plain(Command::Pause),
+            Action::Step => plain(Command::Step { count: 1 }),
+            Action::Faster => plain(Command::SetRate { per_second: next_rate(snapshot.rate, true) }),
+            Action::Slower => plain(Command::SetRate { per_second: next_rate(snapshot.rate, false) }),
+            Action::TripBreaker => breaker(
+                |circuit| BreakerCommand::Trip { circuit },
+                "Trip breaker {}? Calls are refused until its wait is over.",
+            ),
+            Action::ForceBreaker => breaker(
+                |circuit| BreakerCommand::ForceOpen { circuit },
+                "Hold breaker {} open? Calls are refused until somebody resets it.",
+            ),
+            Action::ResetBreaker => breaker(|circuit| BreakerCommand::Close { circuit }, ""),
+            Action::ToggleFlag => named("there is no flag").map(|flag| {
+                let on = snapshot.flags.flags.iter().any(|one| one.name == flag && one.enabled);
+                let question = format!("Turn flag {flag} {}? It changes answers at once.", if on { "off" } else { "on" });
+                (Command::Flags(FlagsCommand::Toggle { flag }), question)
+            }),
+            Action::RollUp => self.roll(snapshot, 10.0),
+            Action::RollDown => self.roll(snapshot, -10.0),
+            Action::ClearCache => {
+                let entries = grouped(snapshot.cache.entries);
+                let question = format!("Clear the cache? {entries} answers must be computed again.");
+                Ok((Command::Cache(CacheCommand::Clear), question))
+            }
+            Action::Acknowledge => plain(Command::Slo(SloCommand::Acknowledge { alert: None })),
+            Action::StartGameDay => named("this session has no game days").map(|name| {
+                let evaluations = self.info.scenarios.iter().find(|one| one.name == name).map_or(0, |one| one.evaluations);
+                let question = format!("Start game day {name}? It injects faults over {evaluations} evaluations.");
+                (Command::StartGameDay { name }, question)
+            }),
+            Action::AbortGameDay => plain(Command::AbortGameDay),
+            Action::NextLocale => {
+                let locales = &snapshot.i18n.locales;
+                let at = locales.iter().position(|locale| *locale == snapshot.i18n.locale).map_or(0, |at| at + 1);
+                match locales.get(at).or_else(|| locales.first()) {
+                    Some(locale) => plain(Command::I18n(I18nCommand::SetLocale { locale: locale.clone() })),
+                    None => Err("there are no locales".into()),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    fn roll(&self, snapshot: &Snapshot, by: f64) -> Result<(Command, String), String> {
+        let flag = self.selection(snapshot).ok_or("there is no flag")?;
+        let view = snapshot.flags.flags.iter().find(|one| one.name == flag).ok_or("the flag is gone")?;
+        let present: f64 = view
+            .rollout
+            .strip_suffix('%')
+            .and_then(|text| text.trim().parse().ok())
+            .ok_or_else(|| format!("flag {flag} has no percentage: it is {}", view.rollout))?;
+        let percentage = (present + by).clamp(0.0, 100.0);
+        let question = format!("Roll flag {flag} out to {percentage} % of numbers, from {present} %?");
+        Ok((Command::Flags(FlagsCommand::Roll { flag, percentage }), question))
+    }
+
+    fn rows(&self, snapshot: &Snapshot) -> Vec<String> {
+        tabs::rows(self.tab, &self.info, snapshot)
+    }
+
+    /// The id of what is selected on this tab.
+    fn selection(&self, snapshot: &Snapshot) -> Option<String> {
+        self.rows(snapshot).into_iter().nth(self.place(snapshot))
+    }
+
+    /// The row of what is selected on this tab.
+    fn place(&self, snapshot: &Snapshot) -> usize {
+        let selected = self.selected.get(&self.tab);
+        self.rows(snapshot).iter().position(|id| Some(id) == selected).unwrap_or(0)
+    }
+
+    fn select(&mut self, step: isize) {
+        if self.tab == Tab::Logs {
+            let event = if step < 0 { TuiWidgetEvent::PrevPageKey } else { TuiWidgetEvent::NextPageKey };
+            self.logs.transition(event);
+            return;
+        }
+        let Some(snapshot) = self.snapshot() else { return };
+        let mut rows = self.rows(snapshot);
+        if rows.is_empty() {
+            return;
+        }
+        let place = self.place(snapshot).saturating_add_signed(step).min(rows.len() - 1);
+        self.selected.insert(self.tab, rows.swap_remove(place));
+    }
+
+    /// Draws everything. Any size is drawn without a panic.
+    pub fn draw(&self, area: Rect, buf: &mut Buffer) {
+        buf.set_style(area, self.theme.style(Role::Text));
+        if area.width < LEAST.0 || area.height < LEAST.1 {
+            let (width, height) = LEAST;
+            let text = format!("FizzOps needs {width}x{height}, this is {}x{}. q quits.", area.width, area.height);
+            widgets::wrapped(&self.theme, Role::Watch, text, area, buf);
+            return;
+        }
+        let mut rest = area;
+        let header = widgets::take(&mut rest, 1);
+        let bar = widgets::take(&mut rest, 1);
+        widgets::rule(&self.theme, "", widgets::take(&mut rest, 1), buf);
+        let footer = Rect { y: rest.bottom() - 1, height: 1, ..rest };
+        let news = Rect { y: rest.bottom() - 2, height: 1, ..rest };
+        rest.height -= 2;
+        self.draw_tabs(bar, buf);
+        let Some(frame) = self.timeline.frame() else {
+            widgets::wrapped(&self.theme, Role::Muted, " Waiting for the first frame.", rest, buf);
+            return;
+        };
+        let view = View {
+            info: &self.info,
+            frame,
+            timeline: &self.timeline,
+            theme: &self.theme,
+            selected: self.place(&frame.snapshot),
+        };
+        self.draw_header(&view, header, buf);
+        let mut body = Rect { x: rest.x + 1, width: rest.width - 2, ..rest };
+        let (role, sentence) = tabs::sentence(self.tab, &view);
+        let height = sentence_height(&sentence, body.width);
+        let top = widgets::take(&mut body, height);
+        let text = format!("{} {sentence}", sign(&self.theme, role));
+        widgets::wrapped(&self.theme, role, text, top, buf);
+        widgets::rule(&self.theme, "", widgets::take(&mut body, 1), buf);
+        if self.tab == Tab::Logs {
+            tui_logger::move_events();
+            tabs::draw_logs(&self.theme, &self.logs, body, buf);
+        } else {
+            tabs::draw(self.tab, &view, body, buf);
+        }
+        self.draw_news(&view, news, buf);
+        self.draw_footer(&frame.snapshot, footer, buf);
+        for overlay in &self.overlays {
+            overlay.draw(&self.theme, self.tab, self.is_replay(), rest, buf);
+        }
+    }
+
+    fn draw_tabs(&self, area: Rect, buf: &mut Buffer) {
+        let room = area.width >= 105;
+        let gap = if room { "  " } else { " " };
+        let mut parts: Vec<Part> = vec![(Role::Muted, " ".into())];
+        for (index, tab) in (1..).zip(Tab::ALL) {
+            let open = tab == self.tab;
+            let title = if room || open { tab.title() } else { tab.short() };
+            let role = if open { Role::Accent } else { Role::Muted };
+            parts.push((role, format!("{} {title}", index % 10)));
+            parts.push((Role::Muted, gap.into()));
+        }
+        widgets::lines(area, buf, vec![line(&self.theme, parts)]);
+        // Where there is no colour, the open tab is still told apart.
+        let before: usize = Tab::ALL
+            .iter()
+            .take_while(|tab| **tab != self.tab)
+            .map(|tab| if room { tab.title() } else { tab.short() }.len() + 2 + gap.len())
+            .sum();
+        let width = self.tab.title().len() + 2;
+        let open = Rect { x: area.x + 1 + before as u16, width: width as u16, ..area }.intersection(area);
+        widgets::reverse(&self.theme, open, buf);
+    }
+
+    /// Session, clock, running or paused, rate, outcome mix, alerts, on-call: what has room, the most needed first.
+    fn draw_header(&self, view: &View<'_>, area: Rect, buf: &mut Buffer) {
+        let now = view.now();
+        let (state, word) = match (now.finished, now.paused) {
+            (true, _) => (Role::Info, "ended"),
+            (_, true) => (Role::Held, "paused"),
+            _ => (Role::Good, "running"),
+        };
+        let lately = view.lately(10);
+        let right = share(lately.right(), lately.evaluations);
+        let failed = tabs::bad(&lately);
+        let rate = match now.rate {
+            0 => "unlimited".into(),
+            rate => format!("{}/s", grouped(rate.into())),
+        };
+        let mut mix: Vec<Part> = vec![(Role::Text, format!("  right {right}"))];
+        for (word, count) in [
+            ("wrong", lately.wrong),
+            ("failed", failed - lately.of(Outcome::Rejected)),
+            ("rejected", lately.of(Outcome::Rejected)),
+        ] {
+            if count > 0 {
+                mix.push((Role::Bad, format!(" {word} {}", share(count, lately.evaluations))));
+            }
+        }
+        let firing = now.slos.active.iter().filter(|alert| alert.state == AlertState::Firing).count();
+        let alerts = match firing {
+            0 => (Role::Muted, "  no alerts".to_owned()),
+            1 => (Role::Bad, format!("  {} 1 alert", self.theme.glyphs.bad)),
+            many => (Role::Bad, format!("  {} {many} alerts", self.theme.glyphs.bad)),
+        };
+        let session: String = self.info.session_id.chars().take(8).collect();
+        let running = now.drill.as_ref().filter(|drill| drill.verdict == Verdict::Running);
+        let drill = running.map(|drill| format!("  drill {}", drill.scenario));
+        // Each with how soon it goes when there is no room.
+        let mut segments: Vec<(u8, Vec<Part>)> = vec![
+            (0, vec![(Role::Title, " fizzops".into())]),
+            (0, vec![(Role::Text, format!("  {}", elapsed(self.info.began, view.at())))]),
+            (0, vec![(state, format!("  {} {word}", sign(&self.theme, state))), (Role::Text, format!(" {rate}"))]),
+            (0, mix),
+            (0, vec![alerts]),
+            (1, drill.map(|text| (Role::Held, text)).into_iter().collect()),
+            (2, vec![(Role::Muted, format!("  session {session}"))]),
+            (3, vec![(Role::Muted, format!("  {} clock", self.info.clock.name()))]),
+            (4, vec![(Role::Muted, format!("  on call {}", now.slos.on_call))]),
+            (5, vec![(Role::Muted, format!("  seed {}", self.info.seed))]),
+        ];
+        let width = |segments: &[(u8, Vec<Part>)]| -> usize {
+            segments.iter().flat_map(|(_, parts)| parts).map(|(_, text)| text.width()).sum()
+        };
+        while width(&segments) > usize::from(area.width) && segments.iter().any(|(rank, _)| *rank > 0) {
+            let last = segments.iter().map(|(rank, _)| *rank).max();
+            segments.retain(|(rank, _)| Some(*rank) != last);
+        }
+        widgets::lines(area, buf, vec![line(&self.theme, segments.into_iter().flat_map(|(_, parts)| parts))]);
+    }
+
+    /// The rule above the footer: the answer to the last command, or where a replay stands.
+    fn draw_news(&self, view: &View<'_>, area: Rect, buf: &mut Buffer) {
+        let (role, text) = match self.news(view) {
+            Some(news) => news,
+            None => return widgets::rule(&self.theme, "", area, buf),
+        };
+        widgets::rule(&self.theme, "", area, buf);
+        let text = format!(" {} ", cut(&text, usize::from(area.width).saturating_sub(6)));
+        widgets::put(area.x + 2, area.y, &text, self.theme.style(role), area, buf);
+    }
+
+    fn news(&self, view: &View<'_>) -> Option<(Role, String)> {
+        if let Some(notice) = &self.notice {
+            return Some((Role::Watch, notice.clone()));
+        }
+        if let Some(player) = self.player {
+            let word = if player.playing { "playing" } else { "paused" };
+            let speed = player.speed;
+            let (at, of) = (long(player.position.as_secs()), long(player.length.as_secs()));
+            return Some((Role::Accent, format!("replay {word} x{speed}: {at} of {of}")));
+        }
+        view.timeline.events().take_while(|event| view.at().since(event.at) < ANSWER_SPAN).find_map(|event| {
+            match &event.payload {
+                Payload::CommandAccepted { by, answer, .. } if by == OPERATOR => Some((Role::Good, answer.clone())),
+                Payload::CommandRefused { by, reason, .. } if by == OPERATOR => {
+                    Some((Role::Watch, format!("refused: {reason}")))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// Whether the command of an entry has something to act on right now.
+    fn applies_now(&self, entry: &Entry, snapshot: &Snapshot) -> bool {
+        let running = snapshot.drill.as_ref().is_some_and(|drill| drill.verdict == Verdict::Running);
+        match entry.action {
+            Action::Acknowledge => snapshot.slos.active.iter().any(|alert| alert.state == AlertState::Firing),
+            Action::AbortGameDay => running,
+            Action::StartGameDay => !running && !self.info.scenarios.is_empty(),
+            Action::RollUp | Action::RollDown => self
+                .selection(snapshot)
+                .and_then(|id| snapshot.flags.flags.iter().find(|flag| flag.name == id))
+                .is_some_and(|flag| flag.rollout.ends_with('%')),
+            _ => true,
+        }
+    }
+
+    fn draw_footer(&self, snapshot: &Snapshot, area: Rect, buf: &mut Buffer) {
+        let text = |entry: &Entry| {
+            let title = match entry.action {
+                Action::Pause if self.player.is_some_and(|player| !player.playing) => "play",
+                Action::Pause if self.player.is_none() && snapshot.paused => "go on",
+                _ => entry.title,
+            };
+            (entry.keys[0], title)
+        };
+        let shown = TABLE
+            .iter()
+            .filter(|entry| entry.footer && entry.applies(self.tab, self.is_replay()))
+            .filter(|entry| self.applies_now(entry, snapshot));
+        let (ends, others): (Vec<&Entry>, Vec<&Entry>) =
+            shown.partition(|entry| matches!(entry.action, Action::Help | Action::Quit));
+        let width = |entry: &Entry| {
+            let (key, title) = text(entry);
+            key.width() + title.width() + 3
+        };
+        let mut room = usize::from(area.width).saturating_sub(1 + ends.iter().map(|entry| width(entry)).sum::<usize>());
+        let mut parts: Vec<Part> = vec![(Role::Muted, " ".into())];
+        let fitting = others.into_iter().take_while(|entry| {
+            let needed = width(entry);
+            let fits = needed <= room;
+            room = room.saturating_sub(needed);
+            fits
+        });
+        for entry in fitting.collect::<Vec<_>>().into_iter().chain(ends) {
+            let (key, title) = text(entry);
+            parts.push((Role::Accent, key.into()));
+            parts.push((Role::Muted, format!(" {title}  ")));
+        }
+        widgets::lines(area, buf, vec![line(&self.theme, parts)]);
+    }
+}
+
+fn sentence_height(sentence: &str, width: u16) -> u16 {
+    if sentence.width() + 2 > usize::from(width) { 2 } else { 1 }
+}
+
+/// The rate after this one, upwards or downwards.
+fn next_rate(rate: u32, up: bool) -> u32 {
+    // Unlimited is the last and the fastest.
+    let order = |rate: u32| if rate == 0 { u32::MAX } else { rate };
+    let mut rates = RATES.into_iter();
+    if up {
+        rates.find(|next| order(*next) > order(rate)).unwrap_or(0)
+    } else {
+        rates.rev().find(|next| order(*next) < order(rate)).unwrap_or(1)
+    }
+}

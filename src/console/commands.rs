@@ -1,0 +1,257 @@
+//! The one table of what can be done: it feeds the keys, the footer, the help and the palette.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// The tabs, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "a tab is its title")]
+pub enum Tab {
+    Overview,
+    Pipeline,
+    Breakers,
+    Caches,
+    Slos,
+    Flags,
+    GameDays,
+    Ledger,
+    Journal,
+    Logs,
+}
+
+impl Tab {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Overview,
+        Self::Pipeline,
+        Self::Breakers,
+        Self::Caches,
+        Self::Slos,
+        Self::Flags,
+        Self::GameDays,
+        Self::Ledger,
+        Self::Journal,
+        Self::Logs,
+    ];
+
+    /// As the tab bar shows it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Pipeline => "Pipeline",
+            Self::Breakers => "Breakers",
+            Self::Caches => "Caches",
+            Self::Slos => "SLOs",
+            Self::Flags => "Flags",
+            Self::GameDays => "Game days",
+            Self::Ledger => "Ledger",
+            Self::Journal => "Journal",
+            Self::Logs => "Logs",
+        }
+    }
+}
+
+impl Tab {
+    /// Where the bar has no room for titles.
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Overview => "Over",
+            Self::Pipeline => "Pipe",
+            Self::Breakers => "Brkr",
+            Self::Caches => "Cach",
+            Self::Slos => "SLOs",
+            Self::Flags => "Flag",
+            Self::GameDays => "Game",
+            Self::Ledger => "Ledg",
+            Self::Journal => "Jrnl",
+            Self::Logs => "Logs",
+        }
+    }
+
+    /// The one `step` places on, around the end.
+    pub fn step(self, step: isize) -> Self {
+        let count = Self::ALL.len() as isize;
+        // The remainder of a division by ten, made positive, is a place.
+        Self::ALL[(self as isize + step).rem_euclid(count) as usize]
+    }
+}
+
+/// What a key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table's titles say what each does")]
+pub enum Action {
+    Open(Tab),
+    NextTab,
+    PreviousTab,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Top,
+    Bottom,
+    Pause,
+    Step,
+    Faster,
+    Slower,
+    TripBreaker,
+    ForceBreaker,
+    ResetBreaker,
+    ToggleFlag,
+    RollUp,
+    RollDown,
+    ClearCache,
+    ChaosLevel,
+    Acknowledge,
+    StartGameDay,
+    AbortGameDay,
+    NextLocale,
+    Back,
+    Forward,
+    ToStart,
+    ToEnd,
+    Help,
+    Quit,
+}
+
+/// Where a command applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On every tab of a live session and of a replay.
+    Everywhere,
+    /// On every tab of a live session.
+    Live,
+    /// On one tab of a live session.
+    On(Tab),
+    /// On every tab of a replay.
+    Replay,
+}
+
+/// A line of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it does.
+    pub action: Action,
+    /// In a few words.
+    pub title: &'static str,
+    /// Its keys, as they are shown; the first one is in the footer.
+    pub keys: &'static [&'static str],
+    /// Where it applies.
+    pub place: Place,
+    /// Whether it disturbs the service and so asks first.
+    pub disturbs: bool,
+    /// Whether the footer has room for it.
+    pub footer: bool,
+}
+
+const fn entry(action: Action, title: &'static str, keys: &'static [&'static str], place: Place) -> Entry {
+    Entry { action, title, keys, place, disturbs: false, footer: true }
+}
+
+const fn quiet(action: Action, title: &'static str, keys: &'static [&'static str], place: Place) -> Entry {
+    Entry { action, title, keys, place, disturbs: false, footer: false }
+}
+
+const fn disturbing(action: Action, title: &'static str, keys: &'static [&'static str], place: Place) -> Entry {
+    Entry { action, title, keys, place, disturbs: true, footer: true }
+}
+
+/// The table. What belongs to a tab comes first, so that its keys win there and lead the footer.
+pub const TABLE: &[Entry] = &[
+    disturbing(Action::StartGameDay, "start game day", &["enter"], Place::On(Tab::GameDays)),
+    disturbing(Action::TripBreaker, "trip", &["t"], Place::On(Tab::Breakers)),
+    disturbing(Action::ForceBreaker, "hold open", &["f"], Place::On(Tab::Breakers)),
+    entry(Action::ResetBreaker, "reset", &["r"], Place::On(Tab::Breakers)),
+    disturbing(Action::ToggleFlag, "turn on or off", &["enter", "e"], Place::On(Tab::Flags)),
+    disturbing(Action::RollUp, "roll out to 10 % more", &["]"], Place::On(Tab::Flags)),
+    disturbing(Action::RollDown, "roll out to 10 % less", &["["], Place::On(Tab::Flags)),
+    disturbing(Action::ClearCache, "clear", &["c"], Place::On(Tab::Caches)),
+    entry(Action::Acknowledge, "acknowledge", &["a"], Place::Live),
+    entry(Action::AbortGameDay, "abort game day", &["A"], Place::Live),
+    entry(Action::ChaosLevel, "chaos level", &["x"], Place::Live),
+    entry(Action::Pause, "pause", &["space", "p"], Place::Everywhere),
+    quiet(Action::Step, "one evaluation while paused", &["."], Place::Live),
+    entry(Action::Faster, "faster", &["+", "="], Place::Everywhere),
+    entry(Action::Slower, "slower", &["-"], Place::Everywhere),
+    entry(Action::Back, "5 s back", &["left"], Place::Replay),
+    entry(Action::Forward, "5 s on", &["right"], Place::Replay),
+    quiet(Action::ToStart, "to the session's start", &["home"], Place::Replay),
+    quiet(Action::ToEnd, "to the session's end", &["end"], Place::Replay),
+    quiet(Action::NextLocale, "outputs in the next language", &["L"], Place::Live),
+    quiet(Action::Up, "up", &["k", "up"], Place::Everywhere),
+    quiet(Action::Down, "down", &["j", "down"], Place::Everywhere),
+    quiet(Action::PageUp, "page up", &["pgup"], Place::Everywhere),
+    quiet(Action::PageDown, "page down", &["pgdn"], Place::Everywhere),
+    quiet(Action::Top, "to the top", &["g", "home"], Place::Everywhere),
+    quiet(Action::Bottom, "to the bottom", &["G", "end"], Place::Everywhere),
+    quiet(Action::NextTab, "next tab", &["tab", "l", "right"], Place::Everywhere),
+    quiet(Action::PreviousTab, "previous tab", &["backtab", "h", "left"], Place::Everywhere),
+    quiet(Action::Open(Tab::Overview), "Overview", &["1"], Place::Everywhere),
+    quiet(Action::Open(Tab::Pipeline), "Pipeline", &["2"], Place::Everywhere),
+    quiet(Action::Open(Tab::Breakers), "Breakers", &["3"], Place::Everywhere),
+    quiet(Action::Open(Tab::Caches), "Caches", &["4"], Place::Everywhere),
+    quiet(Action::Open(Tab::Slos), "SLOs", &["5"], Place::Everywhere),
+    quiet(Action::Open(Tab::Flags), "Flags", &["6"], Place::Everywhere),
+    quiet(Action::Open(Tab::GameDays), "Game days", &["7"], Place::Everywhere),
+    quiet(Action::Open(Tab::Ledger), "Ledger", &["8"], Place::Everywhere),
+    quiet(Action::Open(Tab::Journal), "Journal", &["9"], Place::Everywhere),
+    quiet(Action::Open(Tab::Logs), "Logs", &["0"], Place::Everywhere),
+    entry(Action::Help, "help", &["?", ":"], Place::Everywhere),
+    entry(Action::Quit, "quit", &["q", "ctrl-c"], Place::Everywhere),
+];
+
+impl Entry {
+    /// Whether it applies on this tab of a live session, or of a replay.
+    pub fn applies(&self, tab: Tab, replay: bool) -> bool {
+        match self.place {
+            Place::Everywhere => true,
+            Place::Live => !replay,
+            Place::On(place) => !replay && place == tab,
+            Place::Replay => replay,
+        }
+    }
+}
+
+/// What this key does here.
+pub fn lookup(key: &KeyEvent, tab: Tab, replay: bool) -> Option<&'static Entry> {
+    let name = name(key)?;
+    TABLE.iter().find(|entry| entry.applies(tab, replay) && entry.keys.contains(&name.as_str()))
+}
+
+/// A key, as the table writes it.
+fn name(key: &KeyEvent) -> Option<String> {
+    Some(match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => "ctrl-c".into(),
+        KeyCode::Char(' ') => "space".into(),
+        KeyCode::Char(letter) if !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => letter.into(),
+        KeyCode::Enter => "enter".into(),
+        KeyCode::Tab => "tab".into(),
+        KeyCode::BackTab => "backtab".into(),
+        KeyCode::Up => "up".into(),
+        KeyCode::Down => "down".into(),
+        KeyCode::Left => "left".into(),
+        KeyCode::Right => "right".into(),
+        KeyCode::Home => "home".into(),
+        KeyCode::End => "end".into(),
+        KeyCode::PageUp => "pgup".into(),
+        KeyCode::PageDown => "pgdn".into(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tab_has_a_key_and_every_key_of_a_place_is_seen() {
+        for tab in Tab::ALL {
+            assert!(TABLE.iter().any(|entry| entry.action == Action::Open(tab)));
+        }
+        for entry in TABLE {
+            assert!(!entry.keys.is_empty() && !entry.title.is_empty());
+            if let Place::On(tab) = entry.place {
+                let first = TABLE.iter().find(|other| other.applies(tab, false) && other.keys.contains(&entry.keys[0]));
+                assert_eq!(first.unwrap().action, entry.action, "{} hides {}", first.unwrap().title, entry.title);
+            }
+        }
+    }
+}

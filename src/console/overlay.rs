@@ -1,0 +1,184 @@
+//! What lies over a screen: the searchable help, a question before something disturbs, the chaos levels. A key goes to
+//! the topmost one.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::commands::{Entry, Place, TABLE, Tab};
+use super::format::cut;
+use super::theme::{Role, Theme};
+use super::widgets::{self, line};
+use crate::engine::Command;
+use crate::mechanisms::chaos::{ChaosCommand, Level};
+
+/// An overlay.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Overlay {
+    /// Every command that applies, to be searched and done.
+    Help {
+        /// What was typed.
+        filter: String,
+        /// The selected line among those that match.
+        selected: usize,
+    },
+    /// Something would disturb the service.
+    Confirm {
+        /// What would happen, naming its target.
+        question: String,
+        /// The command for it.
+        command: Command,
+    },
+    /// The levels of fault injection.
+    Chaos {
+        /// The selected one.
+        level: u8,
+    },
+}
+
+/// What becomes of an overlay after a key.
+#[derive(Debug, PartialEq)]
+pub enum After {
+    /// It stays.
+    Stay,
+    /// It goes.
+    Close,
+    /// It goes, and this is sent.
+    Send(Command),
+    /// It goes, and this is done.
+    Do(&'static Entry),
+}
+
+impl Overlay {
+    /// Takes a key.
+    pub fn on_key(&mut self, key: &KeyEvent, tab: Tab, replay: bool) -> After {
+        match (self, key.code) {
+            (_, KeyCode::Esc) => After::Close,
+            (Self::Confirm { command, .. }, KeyCode::Char('y' | 'Y') | KeyCode::Enter) => After::Send(command.clone()),
+            (Self::Confirm { .. }, KeyCode::Char('n' | 'N' | 'q')) => After::Close,
+            (Self::Confirm { .. }, _) => After::Stay,
+            (Self::Chaos { level }, code) => match code {
+                KeyCode::Char(digit @ '0'..='5') => After::Send(set_level(digit as u8 - b'0')),
+                KeyCode::Up | KeyCode::Char('k') => {
+                    *level = level.saturating_sub(1);
+                    After::Stay
+                }
+                KeyCode::Down | KeyCode::Char('j') => {
+                    *level = (*level + 1).min(5);
+                    After::Stay
+                }
+                KeyCode::Enter => After::Send(set_level(*level)),
+                KeyCode::Char('q' | 'x') => After::Close,
+                _ => After::Stay,
+            },
+            (Self::Help { filter, selected }, code) => {
+                match code {
+                    KeyCode::Up => *selected = selected.saturating_sub(1),
+                    KeyCode::Down => *selected = (*selected + 1).min(matching(filter, tab, replay).len().saturating_sub(1)),
+                    KeyCode::Enter => {
+                        return matching(filter, tab, replay).get(*selected).map_or(After::Close, |entry| After::Do(entry));
+                    }
+                    KeyCode::Backspace => {
+                        filter.pop();
+                        *selected = 0;
+                    }
+                    // The key that opened the help closes it, unless it is part of a search.
+                    KeyCode::Char('?') if filter.is_empty() => return After::Close,
+                    KeyCode::Char(letter) if filter.chars().count() < 40 => {
+                        filter.push(letter);
+                        *selected = 0;
+                    }
+                    _ => {}
+                }
+                After::Stay
+            }
+        }
+    }
+
+    /// Draws it over `area`.
+    pub fn draw(&self, theme: &Theme, tab: Tab, replay: bool, area: Rect, buf: &mut Buffer) {
+        match self {
+            Self::Help { filter, selected } => help(theme, filter, *selected, tab, replay, area, buf),
+            Self::Confirm { question, .. } => {
+                let mut inner = widgets::overlay(theme, "This disturbs the service", 64, 7, area, buf);
+                widgets::take(&mut inner, 1);
+                widgets::wrapped(theme, Role::Text, question.as_str(), widgets::take(&mut inner, 3), buf);
+                let keys = [(Role::Accent, "y ".into()), (Role::Text, "yes   ".into()), (Role::Accent, "n ".into()), (Role::Text, "no".into())];
+                widgets::lines(inner, buf, vec![line(theme, keys)]);
+            }
+            Self::Chaos { level } => {
+                let inner = widgets::overlay(theme, "Chaos level", 54, 10, area, buf);
+                let mut lines = vec![line(theme, [(Role::Text, "0  off".to_owned())])];
+                lines.extend((1..=5).filter_map(Level::new).map(|level| {
+                    let percent = level.probability() * 100.0;
+                    line(theme, [
+                        (Role::Text, format!("{}  {:<22}", level.number(), level.label())),
+                        (Role::Muted, format!("{percent:>3.0} % of evaluations")),
+                    ])
+                }));
+                lines.push(line(theme, []));
+                lines.push(line(theme, [(Role::Muted, "a digit or Enter sets it; Esc leaves".to_owned())]));
+                widgets::lines(inner, buf, lines);
+                if u16::from(*level) < inner.height {
+                    widgets::reverse(theme, Rect { y: inner.y + u16::from(*level), height: 1, ..inner }, buf);
+                }
+            }
+        }
+    }
+}
+
+fn set_level(level: u8) -> Command {
+    Command::Chaos(if level == 0 { ChaosCommand::Disarm } else { ChaosCommand::SetLevel { level } })
+}
+
+/// The entries that apply here and contain every typed word.
+fn matching(filter: &str, tab: Tab, replay: bool) -> Vec<&'static Entry> {
+    let words: Vec<String> = filter.split_whitespace().map(str::to_lowercase).collect();
+    let fits = |entry: &&Entry| {
+        let text = format!("{} {}", entry.title, place(entry)).to_lowercase();
+        entry.applies(tab, replay) && words.iter().all(|word| text.contains(word.as_str()))
+    };
+    TABLE.iter().filter(fits).collect()
+}
+
+fn place(entry: &Entry) -> &'static str {
+    match entry.place {
+        Place::Everywhere => "everywhere",
+        Place::Live => "live session",
+        Place::On(tab) => tab.title(),
+        Place::Replay => "replay",
+    }
+}
+
+fn help(theme: &Theme, filter: &str, selected: usize, tab: Tab, replay: bool, area: Rect, buf: &mut Buffer) {
+    let entries = matching(filter, tab, replay);
+    let mut inner = widgets::overlay(theme, "What can be done here", 66, entries.len() as u16 + 5, area, buf);
+    let typed = [
+        (Role::Muted, "search  ".to_owned()),
+        (Role::Text, format!("{}{}", cut(filter, 40), theme.glyphs.bars[8])),
+    ];
+    widgets::lines(widgets::take(&mut inner, 1), buf, vec![line(theme, typed)]);
+    widgets::take(&mut inner, 1);
+    let hint = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
+    inner.height = inner.height.saturating_sub(1);
+    let first = selected.saturating_sub(usize::from(inner.height).saturating_sub(1));
+    let lines = entries.iter().skip(first).map(|entry| {
+        let ask = if entry.disturbs { "asks first" } else { "" };
+        line(theme, [
+            (Role::Accent, format!("{:<18}", entry.keys.join(" "))),
+            (Role::Text, format!("{:<32}", entry.title)),
+            (Role::Muted, ask.to_owned()),
+        ])
+    });
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() {
+        widgets::lines(inner, buf, vec![line(theme, [(Role::Muted, "nothing here matches".to_owned())])]);
+    } else {
+        widgets::lines(inner, buf, lines);
+        let row = (selected - first) as u16;
+        if row < inner.height {
+            widgets::reverse(theme, Rect { y: inner.y + row, height: 1, ..inner }, buf);
+        }
+    }
+    widgets::lines(hint, buf, vec![line(theme, [(Role::Muted, "Enter does the selected one; Esc closes".to_owned())])]);
+}

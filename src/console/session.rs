@@ -1,0 +1,160 @@
+//! The console's loop: frames, keys, signals and time, whichever comes first; it draws when something changed, at most
+//! 30 times a second, and sleeps otherwise.
+
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures_util::StreamExt as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::app::{App, Effect, OPERATOR};
+use super::player::Player;
+use super::terminal::Screen;
+use crate::engine::Frame;
+use crate::engine::drive::Remote;
+
+/// Where frames come from.
+pub enum Source {
+    /// A live engine.
+    Live {
+        /// Takes commands.
+        remote: Remote,
+        /// Yields frames; subscribed before the first one.
+        frames: Receiver<std::sync::Arc<Frame>>,
+    },
+    /// A recorded session.
+    Replay(Player),
+}
+
+/// Why the console ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The operator left.
+    Quit,
+    /// A signal, Ctrl-C or the loss of the terminal.
+    Interrupted,
+    /// Its time was over.
+    TimeIsUp,
+}
+
+/// Between two drawings, at least.
+const DRAW_INTERVAL: Duration = Duration::from_millis(33);
+
+/// Runs the console until it ends; the terminal is restored then. `time` ends it by itself.
+///
+/// # Errors
+/// As the terminal does.
+pub async fn run(app: &mut App, mut source: Source, time: Option<Duration>) -> io::Result<Ended> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stop = signal(SignalKind::from_raw(signal_hook::consts::SIGTSTP))?;
+    let mut screen = Screen::enter()?;
+    let mut keys = EventStream::new();
+    let began = Instant::now();
+    let end = time.map(|time| began + time);
+    let mut drawn = began;
+    let mut ticked = began;
+    let mut changed = true;
+    loop {
+        if let Source::Replay(player) = &mut source {
+            let now = Instant::now();
+            player.pass(now - ticked);
+            ticked = now;
+            changed |= show(app, player);
+        }
+        if changed && Instant::now() >= drawn {
+            screen.draw(app)?;
+            drawn = Instant::now() + DRAW_INTERVAL;
+            changed = false;
+        }
+        let moving = matches!(&source, Source::Replay(player) if player.is_playing());
+        let wake = if changed { Some(drawn) } else { moving.then(|| Instant::now() + DRAW_INTERVAL) };
+        let effect = tokio::select! {
+            // Keys first: however many frames come, the operator is heard.
+            biased;
+            key = keys.next() => match key {
+                Some(Ok(Event::Key(key))) => {
+                    changed = true;
+                    app.on_key(&key)
+                }
+                Some(Ok(_)) => {
+                    changed = true;
+                    None
+                }
+                Some(Err(_)) | None => return Ok(Ended::Interrupted),
+            },
+            () = signalled(&mut hangup, &mut terminate, &mut interrupt) => return Ok(Ended::Interrupted),
+            _ = stop.recv() => Some(Effect::Suspend),
+            () = sleep_until(end) => return Ok(Ended::TimeIsUp),
+            frame = next(&mut source) => {
+                if let Some(frame) = frame {
+                    app.fold(frame);
+                    changed = true;
+                }
+                None
+            }
+            () = sleep_until(wake) => None,
+        };
+        match (effect, &mut source) {
+            (None, _) => {}
+            (Some(Effect::Quit), _) => return Ok(Ended::Quit),
+            (Some(Effect::Interrupt), _) => return Ok(Ended::Interrupted),
+            (Some(Effect::Suspend), _) => {
+                screen.suspend()?;
+                changed = true;
+            }
+            (Some(Effect::Send(command)), Source::Live { remote, .. }) => remote.send(OPERATOR, command),
+            (Some(Effect::Play(action)), Source::Replay(player)) => {
+                if player.act(action) {
+                    app.rewind();
+                }
+                changed = true;
+            }
+            // The table of commands offers neither to the other.
+            (Some(Effect::Send(_)), Source::Replay(_)) | (Some(Effect::Play(_)), Source::Live { .. }) => {}
+        }
+    }
+}
+
+/// Shows what is due of a replay; whether anything changed.
+fn show(app: &mut App, player: &mut Player) -> bool {
+    let due = player.due();
+    let some = !due.is_empty();
+    due.iter().for_each(|frame| app.fold(std::sync::Arc::clone(frame)));
+    let view = player.view();
+    app.set_player(view);
+    some || view.playing
+}
+
+/// The next frame of a live engine; waits for ever when there will be none.
+async fn next(source: &mut Source) -> Option<std::sync::Arc<Frame>> {
+    match source {
+        Source::Live { frames, .. } => match frames.recv().await {
+            Ok(frame) => Some(frame),
+            // Frames that were missed are counted by their events' numbers.
+            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Closed) => std::future::pending().await,
+        },
+        Source::Replay(_) => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn signalled(one: &mut Signal, two: &mut Signal, three: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = two.recv() => {}
+        _ = three.recv() => {}
+    }
+}

@@ -1,0 +1,163 @@
+//! What can be rehearsed, and did the last rehearsal hold?
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Rect};
+
+use super::View;
+use crate::console::format::{elapsed, grouped, long, span};
+use crate::console::theme::Role;
+use crate::console::widgets::{self, gauge, line, sign};
+use crate::domain::Outcome;
+use crate::engine::director::{DrillView, ScenarioView, Standing, Verdict};
+
+pub fn sentence(view: &View<'_>) -> (Role, String) {
+    match &view.now().drill {
+        None if view.info.scenarios.is_empty() => (Role::Info, "This session has no game days.".into()),
+        None => (Role::Info, "No game day has run. Enter starts the selected one.".into()),
+        Some(drill) => (verdict(drill.verdict), headline(view, drill)),
+    }
+}
+
+/// The colour of a verdict.
+pub const fn verdict(verdict: Verdict) -> Role {
+    match verdict {
+        Verdict::Running => Role::Held,
+        Verdict::Held => Role::Good,
+        Verdict::NotHeld => Role::Bad,
+        Verdict::Aborted | Verdict::NeverRan => Role::Watch,
+    }
+}
+
+fn headline(view: &View<'_>, drill: &DrillView) -> String {
+    let phase = drill.phases.get(drill.phase).map_or("", |phase| phase.name.as_str());
+    match drill.verdict {
+        Verdict::Running => {
+            let place = format!("phase {} of {}", drill.phase + 1, drill.phases.len());
+            format!("{} runs, {place}: {phase}, {}. A aborts it.", drill.title, elapsed(drill.began, view.at()))
+        }
+        verdict => {
+            let took = drill.ended.map_or(0, |ended| ended.since(drill.began).as_secs());
+            format!("{}: {} after {}: {}.", drill.title, verdict.text(), long(took), drill.reason)
+        }
+    }
+}
+
+pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
+    let scenarios = &view.info.scenarios;
+    let columns = [
+        ("scenario", Constraint::Length(20), false),
+        ("evaluations", Constraint::Length(11), true),
+        ("", Constraint::Fill(1), false),
+    ];
+    let rows = scenarios.iter().map(|scenario| {
+        vec![
+            (Role::Text, scenario.name.clone()),
+            (Role::Text, grouped(scenario.evaluations)),
+            (Role::Muted, scenario.title.clone()),
+        ]
+    });
+    let height = (scenarios.len() as u16 + 1).min(area.height / 2);
+    widgets::table(view.theme, &columns, rows.collect(), Some(view.selected), widgets::take(&mut area, height), buf);
+    widgets::take(&mut area, 1);
+    let selected = scenarios.get(view.selected);
+    match &view.now().drill {
+        Some(drill) if area.width >= 140 => {
+            let half = Rect { width: area.width / 2 - 1, ..area };
+            draw_drill(view, drill, half, buf);
+            if let Some(scenario) = selected {
+                let rest = Rect { x: area.x + area.width / 2 + 1, width: area.width - area.width / 2 - 1, ..area };
+                draw_scenario(view, scenario, rest, buf);
+            }
+        }
+        // What runs, or ran as what is selected, is told; else what the selected one would do.
+        Some(drill)
+            if drill.verdict == Verdict::Running
+                || selected.is_none_or(|scenario| scenario.name == drill.scenario)
+                || area.height > 30 =>
+        {
+            draw_drill(view, drill, area, buf);
+        }
+        _ => {
+            if let Some(scenario) = selected {
+                draw_scenario(view, scenario, area, buf);
+            }
+        }
+    }
+}
+
+fn draw_scenario(view: &View<'_>, scenario: &ScenarioView, mut area: Rect, buf: &mut Buffer) {
+    let theme = view.theme;
+    widgets::rule(theme, &scenario.title, widgets::take(&mut area, 1), buf);
+    let width = area.width.max(1);
+    let height = |text: &str| (text.chars().count() as u16).div_ceil(width) + 1;
+    let description = height(&scenario.description).min(4);
+    widgets::wrapped(theme, Role::Text, scenario.description.as_str(), widgets::take(&mut area, description), buf);
+    let teaches = height(&scenario.teaches).min(3);
+    widgets::wrapped(theme, Role::Muted, scenario.teaches.as_str(), widgets::take(&mut area, teaches), buf);
+    let mut name = "phases";
+    let mut lines = Vec::new();
+    for phase in &scenario.phases {
+        lines.push(line(theme, [(Role::Muted, format!("{name:<8} ")), (Role::Text, phase.clone())]));
+        name = "";
+    }
+    name = "expects";
+    for expectation in &scenario.expectations {
+        lines.push(line(theme, [(Role::Muted, format!("{name:<8} ")), (Role::Text, expectation.clone())]));
+        name = "";
+    }
+    widgets::lines(area, buf, lines);
+}
+
+fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buffer) {
+    let theme = view.theme;
+    widgets::rule(theme, &drill.title, widgets::take(&mut area, 1), buf);
+    let columns = [
+        ("phase", Constraint::Fill(1), false),
+        ("done", Constraint::Length(14), false),
+        ("wrong", Constraint::Length(5), true),
+        ("failed", Constraint::Length(6), true),
+        ("refused", Constraint::Length(7), true),
+        ("faults", Constraint::Length(6), true),
+        ("p99", Constraint::Length(9), true),
+    ];
+    let rows = drill.phases.iter().enumerate().map(|(index, phase)| {
+        let counts = &phase.counts;
+        let running = drill.verdict == Verdict::Running && index == drill.phase;
+        let role = match (running, phase.began.is_some()) {
+            (true, _) => Role::Held,
+            (false, true) => Role::Text,
+            (false, false) => Role::Muted,
+        };
+        let done = if phase.planned > 0 { counts.evaluations as f64 / phase.planned as f64 } else { 0.0 };
+        let figure = |count: u64, bad: Role| if count > 0 { (bad, count.to_string()) } else { (Role::Muted, "0".into()) };
+        vec![
+            (role, format!("{} {}", if running { theme.glyphs.cursor } else { " " }, phase.name)),
+            (role, format!("{} {:>3}/{:<3}", gauge(theme, done, 6), counts.evaluations, phase.planned)),
+            figure(counts.wrong, Role::Bad),
+            figure(counts.of(Outcome::Failed) + counts.of(Outcome::TimedOut), Role::Bad),
+            figure(counts.of(Outcome::Rejected), Role::Watch),
+            figure(phase.injections, Role::Watch),
+            (Role::Text, span(phase.p99_ns)),
+        ]
+    });
+    let height = drill.phases.len() as u16 + 1;
+    widgets::table(theme, &columns, rows.collect(), None, widgets::take(&mut area, height), buf);
+    let expectations = drill.expectations.iter().map(|expectation| {
+        let (role, word) = match expectation.standing {
+            Standing::Held => (Role::Good, "held"),
+            Standing::Failed => (Role::Bad, "not held"),
+            Standing::Pending => (Role::Muted, "pending"),
+        };
+        let found =
+            if expectation.actual.is_empty() { String::new() } else { format!("  (found {})", expectation.actual) };
+        line(
+            theme,
+            [
+                (role, format!("{} {word:<9}", sign(theme, role))),
+                (Role::Text, expectation.text.clone()),
+                (Role::Muted, found),
+            ],
+        )
+    });
+    widgets::lines(area, buf, expectations.collect());
+}
