@@ -306,7 +306,7 @@ impl App {
 
     /// Draws everything. Any size is drawn without a panic.
     pub fn draw(&self, area: Rect, buf: &mut Buffer) {
-        buf.set_style(area, self.theme.style(Role::Text));
+        buf.set_style(area, self.theme.base());
         if area.width < LEAST.0 || area.height < LEAST.1 {
             let (width, height) = LEAST;
             let text = format!("FizzOps needs {width}x{height}, this is {}x{}. q quits.", area.width, area.height);
@@ -391,19 +391,12 @@ impl App {
             0 => "unlimited".into(),
             rate => format!("{}/s", grouped(rate.into())),
         };
-        let mut mix: Vec<Part> = vec![(Role::Text, format!("  right {right}"))];
-        for (word, count) in [
-            ("wrong", lately.wrong),
-            ("failed", failed - lately.of(Outcome::Rejected)),
-            ("rejected", lately.of(Outcome::Rejected)),
-        ] {
-            if count > 0 {
-                mix.push((Role::Bad, format!(" {word} {}", share(count, lately.evaluations))));
-            }
-        }
+        let rejected = lately.of(Outcome::Rejected);
+        let mut ills = [("wrong", lately.wrong), ("failed", failed - rejected), ("rejected", rejected)];
+        ills.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let firing = now.slos.active.iter().filter(|alert| alert.state == AlertState::Firing).count();
         let alerts = match firing {
-            0 => (Role::Muted, "  no alerts".to_owned()),
+            0 => (Role::Muted, "  no alert".to_owned()),
             1 => (Role::Bad, format!("  {} 1 alert", self.theme.glyphs.bad)),
             many => (Role::Bad, format!("  {} {many} alerts", self.theme.glyphs.bad)),
         };
@@ -411,26 +404,28 @@ impl App {
         let running = now.drill.as_ref().filter(|drill| drill.verdict == Verdict::Running);
         let drill = running.map(|drill| format!("  drill {}", drill.scenario));
         // Each with how soon it goes when there is no room.
-        let mut segments: Vec<(u8, Vec<Part>)> = vec![
-            (0, vec![(Role::Title, " fizzops".into())]),
-            (0, vec![(Role::Text, format!("  {}", elapsed(self.info.began, view.at())))]),
-            (0, vec![(state, format!("  {} {word}", sign(&self.theme, state))), (Role::Text, format!(" {rate}"))]),
-            (0, mix),
-            (0, vec![alerts]),
-            (1, drill.map(|text| (Role::Held, text)).into_iter().collect()),
-            (2, vec![(Role::Muted, format!("  session {session}"))]),
-            (3, vec![(Role::Muted, format!("  {} clock", self.info.clock.name()))]),
-            (4, vec![(Role::Muted, format!("  on call {}", now.slos.on_call))]),
-            (5, vec![(Role::Muted, format!("  seed {}", self.info.seed))]),
+        let mut segments: Vec<(u8, Part)> = vec![
+            (5, (Role::Title, " fizzops".into())),
+            (0, (Role::Muted, format!(" {session}"))),
+            (0, (Role::Text, format!("  {}", elapsed(self.info.began, view.at())))),
+            (6, (Role::Muted, format!(" {} clock", self.info.clock.name()))),
+            (0, (state, format!("  {} {word}", sign(&self.theme, state)))),
+            (0, (Role::Text, format!(" {rate}"))),
+            (0, alerts),
+            (0, (Role::Text, format!("  right {right}"))),
         ];
-        let width = |segments: &[(u8, Vec<Part>)]| -> usize {
-            segments.iter().flat_map(|(_, parts)| parts).map(|(_, text)| text.width()).sum()
-        };
+        segments.extend((2..).zip(ills).filter(|(_, (_, count))| *count > 0).map(|(rank, (word, count))| {
+            (rank, (Role::Bad, format!(" {word} {}", share(count, lately.evaluations))))
+        }));
+        segments.extend(drill.map(|text| (1, (Role::Held, text))));
+        segments.push((7, (Role::Muted, format!("  on call {}", now.slos.on_call))));
+        segments.push((8, (Role::Muted, format!("  seed {}", self.info.seed))));
+        let width = |segments: &[(u8, Part)]| -> usize { segments.iter().map(|(_, (_, text))| text.width()).sum() };
         while width(&segments) > usize::from(area.width) && segments.iter().any(|(rank, _)| *rank > 0) {
             let last = segments.iter().map(|(rank, _)| *rank).max();
             segments.retain(|(rank, _)| Some(*rank) != last);
         }
-        widgets::lines(area, buf, vec![line(&self.theme, segments.into_iter().flat_map(|(_, parts)| parts))]);
+        widgets::lines(area, buf, vec![line(&self.theme, segments.into_iter().map(|(_, part)| part))]);
     }
 
     /// The rule above the footer: the answer to the last command, or where a replay stands.

@@ -18,3 +18,6 @@ pub use app::{App, Effect, OPERATOR};
 pub use player::{Player, PlayerAction};
 pub use session::{Ended, Source, run};
 pub use terminal::watch_logs;
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,7 @@ pub enum Role {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    background: String,
     text: String,
     muted: String,
     title: String,
@@ -141,6 +142,7 @@ pub const ASCII: Glyphs = Glyphs {
 #[derive(Debug, Clone)]
 pub struct Theme {
     styles: [Style; 12],
+    background: Option<Color>,
     /// The signs.
     pub glyphs: Glyphs,
 }
@@ -168,9 +170,8 @@ impl Theme {
             &roles.text, &roles.muted, &roles.title, &roles.accent, &roles.border, &roles.good, &roles.watch,
             &roles.bad, &roles.held, &roles.info, &roles.chart, &roles.mark,
         ];
-        let mut styles = [Style::new(); 12];
-        for (style, colour) in styles.iter_mut().zip(colours) {
-            let colour = Color::from_str(colour).map_err(|_| {
+        let read = |colour: &str| {
+            Color::from_str(colour).map_err(|_| {
                 let at = text.lines().enumerate().find_map(|(at, line)| line.find(colour).map(|col| (at + 1, col + 1)));
                 Diagnostic {
                     file: file.to_owned(),
@@ -178,10 +179,16 @@ impl Theme {
                     problem: format!("`{colour}` is no colour; write #rrggbb, an ANSI name, or 0 to 255"),
                     source: at.and_then(|(line, _)| text.lines().nth(line - 1)).unwrap_or_default().to_owned(),
                 }
-            })?;
-            *style = down(colour, depth).map_or(Style::new(), |colour| Style::new().fg(colour));
+            })
+        };
+        let mut styles = [Style::new(); 12];
+        for (style, colour) in styles.iter_mut().zip(colours) {
+            *style = down(read(colour)?, depth).map_or(Style::new(), |colour| Style::new().fg(colour));
         }
-        let mut theme = Self { styles, glyphs: UNICODE };
+        // With 16 colours the terminal's own background is the better guess.
+        let background = Some(read(&roles.background)?).filter(|_| matches!(depth, Depth::Indexed | Depth::True));
+        let background = background.and_then(|colour| down(colour, depth));
+        let mut theme = Self { styles, background, glyphs: UNICODE };
         for (role, modifier) in [
             (Role::Title, Modifier::BOLD),
             (Role::Accent, Modifier::BOLD),
@@ -199,7 +206,13 @@ impl Theme {
 
     /// Without colours, for tests and snapshots.
     pub fn plain() -> Self {
-        Self { styles: [Style::new(); 12], glyphs: UNICODE }
+        Self { styles: [Style::new(); 12], background: None, glyphs: UNICODE }
+    }
+
+    /// How the screen is drawn before anything is on it.
+    pub fn base(&self) -> Style {
+        let text = self.style(Role::Text);
+        self.background.map_or(text, |colour| text.bg(colour))
     }
 
     /// How this role is drawn.
@@ -209,7 +222,7 @@ impl Theme {
 
     /// How the selected row is drawn.
     pub fn selected(&self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
+        self.style(Role::Text).add_modifier(Modifier::REVERSED)
     }
 }
 
@@ -257,8 +270,8 @@ mod tests {
 
     #[test]
     fn every_role_but_borders_is_readable_on_its_background() {
-        for (name, background) in [("dark", Color::Rgb(16, 20, 24)), ("light", Color::Rgb(250, 250, 250))] {
-            let theme = Theme::built_in(name, Depth::True).unwrap().unwrap();
+        for (name, theme) in Theme::NAMES.map(|name| (name, Theme::built_in(name, Depth::True).unwrap().unwrap())) {
+            let background = theme.background.unwrap();
             for (index, style) in theme.styles.iter().enumerate().filter(|(index, _)| *index != Role::Border as usize) {
                 let (one, other) = (luminance(style.fg.unwrap()), luminance(background));
                 let contrast = (one.max(other) + 0.05) / (one.min(other) + 0.05);
@@ -285,6 +298,6 @@ mod tests {
     fn a_bad_theme_is_told_with_its_place() {
         let text = include_str!("../../themes/dark.yaml").replace("\"#57d98c\"", "greenish");
         let error = Theme::load(&text, "x.yaml", Depth::True).unwrap_err().to_string();
-        assert!(error.starts_with("x.yaml:7:7: `greenish` is no colour"), "{error}");
+        assert!(error.starts_with("x.yaml:8:7: `greenish` is no colour"), "{error}");
     }
 }

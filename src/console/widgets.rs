@@ -159,25 +159,32 @@ impl<'a> Axis<'a> {
             .render(plot, buf);
     }
 
-    /// Draws the marks: what happened in each interval, the gravest letter of it.
+    /// Draws the marks of each interval, two rows of them.
     pub fn marks(&self, theme: &Theme, area: Rect, buf: &mut Buffer) {
         if area.height == 0 || area.width <= self.label + self.value {
             return;
         }
-        buf.set_stringn(area.x, area.y, "marks", self.label.into(), theme.style(Role::Muted));
+        // What was done stands above what came of it.
+        self.row(theme, "actions", "FDGC", "F fault  D drill  G flag  C command", area, buf);
+        if area.height > 1 {
+            self.row(theme, "effects", "AB", "A alert  B breaker", Rect { y: area.y + 1, ..area }, buf);
+        }
+    }
+
+    /// A row of marks: of each interval the first one of `letters` that it has.
+    fn row(&self, theme: &Theme, title: &str, letters: &str, legend: &str, area: Rect, buf: &mut Buffer) {
+        buf.set_stringn(area.x, area.y, title, self.label.into(), theme.style(Role::Muted));
         let end = area.right() - self.value;
         for (back, sample) in (1..).zip(self.samples.iter().rev()) {
             let from = Timestamp::from_millis(sample.at.as_millis().saturating_sub(sample.span_ms));
             let marks = self.timeline.between(from, sample.at).filter_map(|event| super::narrate::tell(event).mark);
-            // In the order of gravity: alerts, breakers, drills, faults, flags, commands.
-            let gravest = marks.min_by_key(|mark| "ABDFGC".find(*mark).unwrap_or(usize::MAX));
-            if let Some(mark) = gravest
+            let first = marks.filter_map(|mark| Some((letters.find(mark)?, mark))).min();
+            if let Some((_, mark)) = first
                 && end >= area.x + back
             {
                 buf.set_string(end - back, area.y, mark.to_string(), theme.style(Role::Mark));
             }
         }
-        let legend = "A alert  B breaker  D drill  F fault  G flag  C command";
         if self.samples.len() < 4 {
             buf.set_stringn(area.x + self.label, area.y, legend, (end - area.x - self.label).into(), theme.style(Role::Muted));
         }
@@ -218,6 +225,7 @@ pub fn overlay(theme: &Theme, title: &str, width: u16, height: u16, outer: Rect,
         height,
     };
     ratatui::widgets::Clear.render(area, buf);
+    buf.set_style(area, theme.base());
     let block = ratatui::widgets::Block::bordered()
         .border_set(theme.glyphs.border)
         .border_style(theme.style(Role::Accent))

@@ -693,7 +693,7 @@ impl Engine {
 
     fn end_drill(&mut self, director: &dyn Director) {
         let view = director.view();
-        for expectation in &view.expectations {
+        for expectation in view.expectations.iter().filter(|one| one.standing != director::Standing::Pending) {
             self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
                 scenario: view.scenario.clone(),
                 expectation: expectation.text.clone(),

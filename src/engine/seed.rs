@@ -38,6 +38,7 @@ impl Seed {
     pub fn from_entropy() -> Self {
         // The hasher's keys are the standard library's only portable entropy; a seed needs no more.
         use std::hash::{BuildHasher, Hasher};
-        Self(std::collections::hash_map::RandomState::new().build_hasher().finish())
+        // Its half is enough to vary, and can be read aloud.
+        Self(std::collections::hash_map::RandomState::new().build_hasher().finish() >> 32)
     }
 }

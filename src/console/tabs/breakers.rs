@@ -17,13 +17,14 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     match refusing.first() {
         _ if breakers.is_empty() => (Role::Info, "No breaker protects anything: --set circuit_breaker.enabled=true.".into()),
         None => {
+            let tripped = breakers.iter().filter(|breaker| breaker.state != State::Closed).count();
             let trying = breakers.iter().find(|breaker| breaker.state == State::HalfOpen);
             match trying.and_then(|breaker| Some((breaker, breaker.trials?))) {
                 Some((breaker, trials)) => (
                     Role::Held,
                     format!("{} is half-open: {} of {} trial calls passed.", breaker.name, trials.passed, trials.needed),
                 ),
-                None => (Role::Good, format!("None of {} would refuse a call now.", count(breakers.len()))),
+                None => (Role::Good, format!("A call now would pass: {} of {} closed.", breakers.len() - tripped, count(breakers.len()))),
             }
         }
         Some(breaker) => {
@@ -49,19 +50,19 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let breakers = &view.now().breakers;
     let wide = area.width >= 110;
     let columns = [
-        ("breaker", Constraint::Length(if wide { 24 } else { 12 }), false),
+        ("breaker", Constraint::Length(if wide { 24 } else { 10 }), false),
         ("state", Constraint::Length(13), false),
-        ("failures", Constraint::Length(9), true),
-        ("slow", Constraint::Length(6), true),
+        ("failures", Constraint::Length(8), true),
+        ("slow", Constraint::Length(if wide { 6 } else { 4 }), true),
         ("window", Constraint::Fill(1), false),
-        ("refused", Constraint::Length(8), true),
+        ("refused", Constraint::Length(7), true),
         ("trips", Constraint::Length(5), true),
-        ("since", Constraint::Length(if wide { 16 } else { 11 }), true),
+        ("since", Constraint::Length(if wide { 16 } else { 8 }), true),
     ];
     let rows = breakers.iter().map(|breaker| {
         let (role, word) = if breaker.enabled { breaker_state(breaker.state) } else { (Role::Muted, "off") };
         // Roughly what the table leaves to the window.
-        let room = usize::from(area.width).saturating_sub(if wide { 107 } else { 72 }).max(8);
+        let room = usize::from(area.width).saturating_sub(if wide { 107 } else { 70 }).max(8);
         let from = breaker.window.recent.len().saturating_sub(room);
         vec![
             (Role::Text, breaker.name.clone()),
@@ -129,7 +130,7 @@ fn detail(view: &View<'_>, breaker: &BreakerView, height: usize) -> Vec<ratatui:
     }
     let window = &breaker.window;
     let figures = format!(
-        "{} of {} {} seen, {} failed, {} slow; {} calls so far, mean {}",
+        "last {} of {} {}: {} failed, {} slow; {} calls, mean {}",
         window.calls,
         window.size,
         window.kind,

@@ -125,10 +125,10 @@ fn charts(view: &View<'_>, charts: &[Chart<'_>], rows: u16, area: &mut Rect, buf
     for chart in charts {
         axis.chart(view.theme, chart, widgets::take(area, rows), buf);
     }
-    axis.marks(view.theme, widgets::take(area, 1), buf);
+    axis.marks(view.theme, widgets::take(area, 2), buf);
 }
 
 /// How high charts can be when `used` rows are needed for the rest.
 fn chart_rows(area: Rect, used: u16, charts: u16) -> u16 {
-    (area.height.saturating_sub(used + 1) / charts).clamp(1, 6)
+    (area.height.saturating_sub(used + 2) / charts).clamp(1, 6)
 }

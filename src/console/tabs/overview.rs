@@ -21,12 +21,23 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
         level => format!(" Chaos level {level} is on, by {}.", now.chaos.by),
     };
     if let Some(worst) = firing.iter().min_by_key(|alert| alert.severity) {
-        let since = ago(worst.fired, view.at());
+        let since = long(view.at().since(worst.fired).as_secs());
         let others = match firing.len() - 1 {
             0 => String::new(),
             more => format!(" And {more} more."),
         };
-        return (Role::Bad, format!("{} {since}: {}.{others}{cause}", worst.severity.name(), worst.message));
+        let slo = now.slos.slos.iter().find(|slo| slo.name == worst.slo);
+        let figures = slo.map_or_else(String::new, |slo| {
+            let what = match slo.name.as_str() {
+                "latency" => "of answers are late",
+                "accuracy" => "of answers are wrong",
+                _ => "of evaluations get no answer",
+            };
+            let burn = slo.burn_rate.map_or_else(|| "-".into(), |burn| grouped(burn.round() as u64));
+            let bad = share(slo.minute.bad(), slo.minute.total);
+            format!("{bad} {what}, the {} budget burns {burn}x too fast", slo.name)
+        });
+        return (Role::Bad, format!("{} since {since}: {figures}.{others}{cause}", worst.severity.name()));
     }
     let refusing: Vec<_> = now.breakers.iter().filter(|breaker| breaker.enabled && breaker.state.refuses()).collect();
     if let Some(breaker) = refusing.first() {
@@ -79,10 +90,10 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         (alarm(counts.wrong), format!("wrong {}  ", share(counts.wrong, all))),
         (alarm(failed), format!("failed {}  ", share(failed, all))),
         (alarm(rejected), format!("rejected {}  ", share(rejected, all))),
-        (if other > 0 { Role::Watch } else { Role::Muted }, format!("denied, invalid {}", share(other, all))),
+        (if other > 0 { Role::Watch } else { Role::Muted }, format!("other {}", share(other, all))),
     ];
     let latency: Vec<Part> = vec![
-        (Role::Muted, "latency      ".into()),
+        (Role::Muted, "session      ".into()),
         (Role::Text, format!("p50 {}  p90 {}  p99 {}  ", span(now.latency.p50_ns), span(now.latency.p90_ns), span(now.latency.p99_ns))),
         (Role::Muted, format!("max {}  in flight {}", span(now.latency.max_ns), now.in_flight)),
     ];
@@ -208,7 +219,7 @@ fn left(view: &View<'_>) -> Vec<Vec<Part>> {
             let (role, word) = breaker_state(worst.state);
             let detail = match worst.trials {
                 Some(trials) => format!("{} of {} trials passed", trials.passed, trials.needed),
-                None => format!("{} trips, {} refused", worst.totals.trips, grouped(worst.totals.rejections)),
+                None => format!("{} trips, {} refused", grouped(worst.totals.trips), grouped(worst.totals.rejections)),
             };
             status(view, "Breakers", role, word.into(), detail)
         }
@@ -230,7 +241,7 @@ fn left(view: &View<'_>) -> Vec<Vec<Part>> {
         off("Flags")
     };
     let chaos = match now.chaos.level {
-        0 => status(view, "Chaos", Role::Good, "off".into(), format!("{} injected so far", grouped(now.chaos.injected))),
+        0 => status(view, "Chaos", Role::Good, "off".into(), format!("{} injected", grouped(now.chaos.injected))),
         level => {
             let armed: Vec<_> = now.chaos.faults.iter().filter(|fault| fault.armed).map(|one| one.fault.name()).collect();
             status(view, "Chaos", Role::Bad, format!("level {level}"), short_faults(&armed))
@@ -253,7 +264,7 @@ fn right(view: &View<'_>) -> Vec<Vec<Part>> {
     if now.slos.enabled {
         for slo in &now.slos.slos {
             let (role, state) = slo_state(slo, now.slos.burn_rate_threshold);
-            let left = format!("budget left {}", percent(Some(slo.budget_left)));
+            let left = format!("left {}", percent(Some(slo.budget_left)));
             rows.push(status(view, short_slo(&slo.name), role, state, left));
         }
     } else {
@@ -261,7 +272,7 @@ fn right(view: &View<'_>) -> Vec<Vec<Part>> {
     }
     rows.push(if now.ledger.enabled {
         let (role, word) = if now.ledger.sound { (Role::Good, "sound") } else { (Role::Bad, "broken") };
-        status(view, "Ledger", role, word.into(), format!("{} blocks, difficulty {}", grouped(now.ledger.blocks), now.ledger.difficulty))
+        status(view, "Ledger", role, word.into(), format!("{} blocks", grouped(now.ledger.blocks)))
     } else {
         status(view, "Ledger", Role::Muted, "off".into(), String::new())
     });

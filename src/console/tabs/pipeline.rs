@@ -42,16 +42,16 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let columns = [
         ("order", Constraint::Length(5), true),
         ("middleware", Constraint::Length(16), false),
-        ("came", Constraint::Length(11), true),
-        ("ended", Constraint::Length(9), true),
-        ("own time", Constraint::Length(9), true),
+        ("came", Constraint::Length(if wide { 14 } else { 10 }), true),
+        ("ended", Constraint::Length(if wide { 12 } else { 9 }), true),
+        ("own time", Constraint::Length(8), true),
         ("share", Constraint::Length(if wide { 30 } else { 9 }), false),
         ("added", Constraint::Length(9), true),
     ];
     let rows = layers.iter().map(|layer| {
         let cost = layer.time_per_call();
         let bar = cost.filter(|_| most > 0.0).map_or_else(String::new, |cost| {
-            gauge(view.theme, cost / most, if wide { 22 } else { 4 }) + &format!(" {:>3.0} %", cost / total * 100.0)
+            gauge(view.theme, cost / most, if wide { 22 } else { 3 }) + &format!(" {:>3.0} %", cost / total * 100.0)
         });
         vec![
             (Role::Muted, layer.priority.to_string()),

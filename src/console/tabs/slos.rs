@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Rect};
 
 use super::overview::slo_state;
 use super::{View, chart_rows, charts};
-use crate::console::format::{ago, long, percent};
+use crate::console::format::{ago, grouped, long, percent};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, Chart, gauge, line, sign};
 use crate::domain::Timestamp;
@@ -17,13 +17,16 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     if !slos.enabled {
         return (Role::Info, "No objective is watched: --set sla.enabled=true.".into());
     }
+    let used_up: Vec<_> = slos.slos.iter().filter(|slo| slo.budget_left <= 0.0).map(|slo| slo.name.as_str()).collect();
+    if !used_up.is_empty() {
+        return (Role::Bad, format!("Used up for this session: the budget of {}.", used_up.join(", ")));
+    }
     let lasting = slos.slos.iter().filter_map(|slo| Some((slo.lasts_ms?, slo)));
     match lasting.min_by_key(|(lasts, _)| *lasts) {
-        Some((0, slo)) => (Role::Bad, format!("The {} budget of this session is used up.", slo.name)),
         Some((lasts, slo)) => {
             let burn = slo.burn_rate.unwrap_or_default();
             let role = if burn > slos.burn_rate_threshold { Role::Bad } else { Role::Watch };
-            (role, format!("At the last minute's rate the {} budget lasts {}, burning {burn:.1}x too fast.", slo.name, long(lasts / 1_000)))
+            (role, format!("At the last minute's rate the {} budget lasts {}, burning {} too fast.", slo.name, long(lasts / 1_000), burns(burn)))
         }
         None => (Role::Good, "Every budget lasts: none burned faster than it may in the last minute.".into()),
     }
@@ -36,21 +39,21 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let columns = [
         ("objective", Constraint::Fill(1), false),
         ("target", Constraint::Length(8), true),
-        ("minute", Constraint::Length(11), true),
-        ("session", Constraint::Length(9), true),
+        ("minute", Constraint::Length(10), true),
+        ("session", Constraint::Length(8), true),
         ("burn", Constraint::Length(7), true),
-        ("budget left", Constraint::Length(if wide { 32 } else { 15 }), false),
+        ("budget left", Constraint::Length(if wide { 32 } else { 13 }), false),
         ("lasts", Constraint::Length(if wide { 14 } else { 8 }), true),
     ];
     let rows = slos.slos.iter().map(|slo| {
         let (role, minute) = slo_state(slo, slos.burn_rate_threshold);
-        let bar = gauge(theme, slo.budget_left, if wide { 23 } else { 6 });
+        let bar = gauge(theme, slo.budget_left, if wide { 23 } else { 4 });
         vec![
             (Role::Text, if wide { format!("{}: {}", slo.name, slo.objective) } else { slo.name.clone() }),
             (Role::Muted, percent(Some(slo.target))),
             (role, format!("{} {minute}", sign(theme, role))),
             (Role::Text, percent(slo.session.compliance())),
-            (role, slo.burn_rate.map_or_else(|| "-".into(), |burn| format!("{burn:.1}x"))),
+            (role, slo.burn_rate.map_or_else(|| "-".into(), |burn| burns(burn))),
             (role, format!("{bar} {:>5.1} %", slo.budget_left * 100.0)),
             (Role::Text, slo.lasts_ms.map_or_else(|| "-".into(), |ms| long(ms / 1_000))),
         ]
@@ -67,12 +70,11 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let rows = chart_rows(area, 7, count.max(1)).min(5);
     let burn = |index: usize| move |sample: &Sample| sample.burn_rates.get(index).copied().flatten();
     let figures: Vec<_> = (0..slos.slos.len()).map(burn).collect();
-    let titles: Vec<String> = slos.slos.iter().map(|slo| format!("burn {:.7}", slo.name)).collect();
-    let text = |figure: f64| format!("{figure:.1}x");
+    let titles: Vec<&str> = slos.slos.iter().map(|slo| slo.name.as_str()).collect();
     let drawn: Vec<Chart<'_>> = figures
         .iter()
         .zip(&titles)
-        .map(|(figure, title)| Chart { title, figure, text: &text, full: None, role: Role::Watch })
+        .map(|(figure, title)| Chart { title, figure, text: &burns, full: None, role: Role::Watch })
         .collect();
     charts(view, &drawn, rows, &mut area, buf);
     widgets::take(&mut area, 1);
@@ -91,6 +93,11 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     widgets::lines(duty, buf, vec![line(theme, [(Role::Muted, duty_text)])]);
 }
 
+/// How many times faster than allowed.
+fn burns(rate: f64) -> String {
+    if rate < 100.0 { format!("{rate:.1}x") } else { format!("{}x", grouped(rate.round() as u64)) }
+}
+
 fn date(at: Timestamp) -> String {
     at.to_string().chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
 }
@@ -100,15 +107,15 @@ fn alerts(view: &View<'_>, area: Rect, buf: &mut Buffer) {
     let text = |alert: &Alert| {
         let (role, word) = match alert.state {
             AlertState::Firing => (Role::Bad, "firing".to_owned()),
-            AlertState::Acknowledged => (Role::Watch, "acknowledged".to_owned()),
+            AlertState::Acknowledged => (Role::Watch, "taken".to_owned()),
             AlertState::Resolved => (Role::Good, "resolved".to_owned()),
         };
         let when = ago(alert.resolved.unwrap_or(alert.fired), view.at());
         line(
             view.theme,
             [
-                (role, format!("{} A{} {} {word:<13}", sign(view.theme, role), alert.id, alert.severity.name())),
-                (Role::Muted, format!("{when:<16}")),
+                (role, format!("{} A{} {} {word:<9}", sign(view.theme, role), alert.id, alert.severity.name())),
+                (Role::Muted, format!("{when:<13}")),
                 (Role::Text, alert.message.clone()),
             ],
         )

@@ -251,7 +251,9 @@ impl SloMiddleware {
         };
         let eaten = self.eaten.get(place).copied().unwrap_or_default();
         let worst = eaten.iter().zip(CAUSES).max_by_key(|(count, _)| **count).map_or("", |(_, cause)| cause);
-        let message = format!("{bad:.1} % {what}: the {name} budget burns {burn:.0}x too fast, mostly by {worst}");
+        // Of a budget of 0.001 % a tenth of a percent is a lot.
+        let digits = if bad < 0.1 { 3 } else { 1 };
+        let message = format!("{bad:.digits$} % {what}: the {name} budget burns {burn:.0}x too fast, mostly by {worst}");
         self.fired += 1;
         let alert = self.fired;
         out.emit(Kind::SlaSloViolation, || Payload::SlaSloViolation {
