@@ -1,7 +1,7 @@
 //! What lies over a screen: the searchable help, a question before something disturbs, the chaos levels. A key goes to
 //! the topmost one.
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -84,7 +84,7 @@ impl Overlay {
                     }
                     // The key that opened the help closes it, unless it is part of a search.
                     KeyCode::Char('?') if filter.is_empty() => return After::Close,
-                    KeyCode::Char(letter) if filter.chars().count() < 40 => {
+                    KeyCode::Char(letter) if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() && filter.chars().count() < 40 => {
                         filter.push(letter);
                         *selected = 0;
                     }

@@ -8,6 +8,7 @@ use crate::console::format::{elapsed, grouped, long, span};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, gauge, line, sign};
 use crate::domain::Outcome;
+use crate::domain::time::nanos;
 use crate::engine::director::{DrillView, ScenarioView, Standing, Verdict};
 
 pub fn sentence(view: &View<'_>) -> (Role, String) {
@@ -36,8 +37,9 @@ fn headline(view: &View<'_>, drill: &DrillView) -> String {
             format!("{} runs, {place}: {phase}, {}. A aborts it.", drill.title, elapsed(drill.began, view.at()))
         }
         verdict => {
-            let took = drill.ended.map_or(0, |ended| ended.since(drill.began).as_secs());
-            format!("{}: {} after {}: {}.", drill.title, verdict.text(), long(took), drill.reason)
+            let took = drill.ended.map_or(0, |ended| nanos(ended.since(drill.began)));
+            let took = if took < 60_000_000_000 { span(took) } else { long(took / 1_000_000_000) };
+            format!("{}: {} after {took}: {}.", drill.title, verdict.text(), drill.reason)
         }
     }
 }
