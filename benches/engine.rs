@@ -9,13 +9,12 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use fizzops::domain::Timestamp;
 use fizzops::engine::{Engine, Options, Seed, Settings, WorkloadKind};
 
-const NUMBERS: i64 = 1_000_000;
+const NUMBERS: u64 = 1_000_000;
 
 /// `NUMBERS` numbers drawn from 1..10 000 by Zipf, as fast as they go.
 fn workload(mut settings: Settings) -> Settings {
     settings.workload.kind = WorkloadKind::Zipf;
     (settings.workload.from, settings.workload.to) = (1, 10_000);
-    settings.workload.count = Some(NUMBERS.unsigned_abs());
     settings.workload.rate = 0;
     settings
 }
@@ -28,7 +27,7 @@ fn in_memory() -> Settings {
 }
 
 fn run(mut engine: Engine) -> u64 {
-    while !engine.is_finished() {
+    while engine.counts().evaluations < NUMBERS {
         let now = engine.next_due().unwrap_or(Timestamp::MAX);
         engine.advance(now, 2_048);
     }
@@ -37,7 +36,7 @@ fn run(mut engine: Engine) -> u64 {
 
 fn chain(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("engine");
-    group.throughput(Throughput::Elements(NUMBERS.unsigned_abs())).sample_size(10).measurement_time(Duration::from_secs(15));
+    group.throughput(Throughput::Elements(NUMBERS)).sample_size(10).measurement_time(Duration::from_secs(15));
     let ledger = |difficulty| {
         let mut settings = workload(Settings::everything());
         settings.blockchain.difficulty = difficulty;
@@ -51,7 +50,6 @@ fn chain(criterion: &mut Criterion) {
     let cases = [
         ("bare rules", workload(Settings::default())),
         ("whole chain", in_memory()),
-        ("whole chain, chaos level 5", chaos()),
         ("whole chain, ledger difficulty 0", ledger(0)),
         ("whole chain, ledger difficulty 2", ledger(2)),
     ];
@@ -59,18 +57,20 @@ fn chain(criterion: &mut Criterion) {
         group.bench_with_input(BenchmarkId::new("wall clock", name), settings, |bencher, settings| {
             bencher.iter_batched(
                 || Engine::new(settings, Options::live(Seed(7))).expect("the settings are possible"),
-                |engine| assert_eq!(black_box(run(engine)), NUMBERS.unsigned_abs()),
+                |engine| assert!(black_box(run(engine)) >= NUMBERS),
                 BatchSize::PerIteration,
             );
         });
     }
-    group.bench_with_input(BenchmarkId::new("virtual clock", "whole chain"), &in_memory(), |bencher, settings| {
-        bencher.iter_batched(
-            || Engine::new(settings, Options::simulated(7)).expect("the settings are possible"),
-            |engine| assert_eq!(black_box(run(engine)), NUMBERS.unsigned_abs()),
-            BatchSize::PerIteration,
-        );
-    });
+    for (name, settings) in [("whole chain", in_memory()), ("whole chain, chaos level 5", chaos())] {
+        group.bench_with_input(BenchmarkId::new("virtual clock", name), &settings, |bencher, settings| {
+            bencher.iter_batched(
+                || Engine::new(settings, Options::simulated(7)).expect("the settings are possible"),
+                |engine| assert!(black_box(run(engine)) >= NUMBERS),
+                BatchSize::PerIteration,
+            );
+        });
+    }
     group.finish();
 }
 
