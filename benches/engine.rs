@@ -47,9 +47,15 @@ fn chain(criterion: &mut Criterion) {
         (settings.chaos.enabled, settings.chaos.level) = (true, 5);
         settings
     };
+    let misses = || {
+        let mut settings = in_memory();
+        (settings.workload.kind, settings.workload.to) = (WorkloadKind::Range, i64::MAX);
+        settings
+    };
     let cases = [
         ("bare rules", workload(Settings::default())),
         ("whole chain", in_memory()),
+        ("whole chain, no number twice", misses()),
         ("whole chain, ledger difficulty 0", ledger(0)),
         ("whole chain, ledger difficulty 2", ledger(2)),
     ];
