@@ -1,5 +1,7 @@
 //! What a breaker and a limit cost per call, and what a replay costs per recorded call.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot be set up stops")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -2,6 +2,8 @@
 //! in-memory middleware on, takes at most 10 s for them: 1 us an evaluation. Ratios between the rows of one run are what
 //! to quote; machines are noisy.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a bench that cannot be set up stops")]
+
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Bad input: one clear message with what, where and what would be right, the right exit code, and nothing lost.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Ran, fizzops, fizzops_reading};
@@ -77,7 +79,8 @@ fn a_bad_scenario_injects_nothing() {
 fn a_damaged_recording_shows_what_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("day.fizz");
-    let ran = fizzops(&format!("gameday run slow_burn --virtual --seed 2 --rate 5 --quiet --record {}", path.display()));
+    let ran =
+        fizzops(&format!("gameday run slow_burn --virtual --seed 2 --rate 5 --quiet --record {}", path.display()));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();

@@ -1,5 +1,7 @@
 //! `fizzops run` as a shell sees it: results on stdout and nothing else, in every format.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{fizzops, fizzops_reading, program};

@@ -63,7 +63,11 @@ impl Look {
     pub fn theme(&self) -> Result<Theme, Failure> {
         let variable = |name| std::env::var(name).unwrap_or_default();
         let no_color = !variable("NO_COLOR").is_empty();
-        let depth = Depth::of(no_color, &variable("COLORTERM"), &variable("TERM"));
+        self.theme_for(Depth::of(no_color, &variable("COLORTERM"), &variable("TERM")))
+    }
+
+    /// The theme, for this many colours.
+    pub fn theme_for(&self, depth: Depth) -> Result<Theme, Failure> {
         let mut theme = match Theme::built_in(&self.theme, depth) {
             Some(theme) => theme?,
             None => self.file(depth)?,
@@ -77,8 +81,12 @@ impl Look {
     fn file(&self, depth: Depth) -> Result<Theme, Failure> {
         let text = std::fs::read_to_string(&self.theme).map_err(|error| {
             let known = Theme::NAMES.join(", ");
-            let hint = nearest(&self.theme, Theme::NAMES).map_or_else(String::new, |name| format!("; did you mean {name}?"));
-            Failure::usage(format!("theme {}: neither one of {known} nor a file that can be read ({error}){hint}", self.theme))
+            let hint =
+                nearest(&self.theme, Theme::NAMES).map_or_else(String::new, |name| format!("; did you mean {name}?"));
+            Failure::usage(format!(
+                "theme {}: neither one of {known} nor a file that can be read ({error}){hint}",
+                self.theme
+            ))
         })?;
         Ok(Theme::load(&text, &self.theme, depth)?)
     }
@@ -92,7 +100,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// A span as people write it: 30s, 5m, 1h 30m.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "write it as 30s, 5m or 1h30m".to_owned())?;
     Duration::try_from(span).ok().filter(|span| !span.is_zero()).ok_or_else(|| "it must be longer than nothing".into())
 }

@@ -2,13 +2,17 @@
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::live::{Look, exit, terminal};
+use super::live::{Look, duration, exit, terminal};
 use super::session::runtime;
 use super::{Exit, Failure};
-use crate::console::{self, App, Player, Source, format};
+use crate::console::picture::{Picture, picture, size};
+use crate::console::theme::Depth;
+use crate::console::{self, App, Player, Source, Tab, format};
 use crate::domain::{ErrorCode, Outcome};
 use crate::recording::Recording;
 
@@ -17,22 +21,43 @@ Keys: space plays and pauses, + and - change the speed, left and right go 5 seco
 
 Examples:
   fizzops --record day.fizz      record a session
-  fizzops replay day.fizz        and look at it again";
+  fizzops replay day.fizz        and look at it again
+  fizzops replay day.fizz --frame 12s --tab breakers --format svg > breakers.svg";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ReplayArgs {
     /// The recording
     file: PathBuf,
+    /// Print one screen, as it was this long after the start (e.g. 12s), and end; `end` is the last one
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    frame: Option<Duration>,
+    /// Which tab is printed
+    #[arg(long, value_enum, default_value_t = Tab::Overview, requires = "frame")]
+    tab: Tab,
+    /// How large the printed screen is
+    #[arg(long, value_name = "COLSxROWS", value_parser = size, default_value = "120x40", requires = "frame")]
+    size: (u16, u16),
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Picture::Text, requires = "frame")]
+    format: Picture,
     #[command(flatten)]
     look: Look,
+}
+
+/// A moment of a recording.
+fn moment(text: &str) -> Result<Duration, String> {
+    if text == "end" { Ok(Duration::MAX) } else { duration(text) }
 }
 
 /// Runs.
 pub fn main(args: &ReplayArgs) -> Result<Exit, Failure> {
     let recording = Recording::open(&args.file)?;
     let damage = recording.damage.clone();
-    let exit = if std::io::stdout().is_terminal() {
+    let exit = if let Some(at) = args.frame {
+        super::output::print(&screen(args, recording, at)?)?;
+        Exit::Done
+    } else if std::io::stdout().is_terminal() {
         let theme = args.look.theme()?;
         console::watch_logs(false);
         let mut app = App::new(recording.header.info, theme);
@@ -54,6 +79,26 @@ pub fn main(args: &ReplayArgs) -> Result<Exit, Failure> {
             format!("{} is damaged, what is whole was shown: {damage}", args.file.display()),
         )),
     }
+}
+
+/// One screen.
+fn screen(args: &ReplayArgs, recording: Recording, at: Duration) -> Result<String, Failure> {
+    let began = recording.header.info.began;
+    let last = recording.frames.last().map_or(Duration::ZERO, |frame| frame.at.since(began));
+    if at != Duration::MAX && at > last {
+        let seconds = last.as_secs_f64();
+        return Err(Failure::usage(format!(
+            "--frame: the recording ends after {seconds:.1} s; `end` is its last screen"
+        )));
+    }
+    let depth = if args.format == Picture::Text { Depth::None } else { Depth::True };
+    let mut app = App::new(recording.header.info, args.look.theme_for(depth)?);
+    console::watch_logs(false);
+    app.open(args.tab);
+    let shown = recording.frames.into_iter().take_while(|frame| frame.at.since(began) <= at);
+    shown.for_each(|frame| app.fold(Arc::new(frame)));
+    let (width, height) = args.size;
+    Ok(picture(&app, width, height, args.format))
 }
 
 fn summary(recording: &Recording) -> String {

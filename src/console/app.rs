@@ -12,13 +12,13 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::commands::{Action, Entry, TABLE, Tab, lookup};
 use super::format::{cut, elapsed, grouped, long, share};
+use super::narrate;
 use super::overlay::{After, Overlay};
 use super::player::{PlayerAction, PlayerView};
 use super::tabs::{self, View};
 use super::theme::{Role, Theme};
 use super::timeline::Timeline;
 use super::widgets::{self, Part, line, sign};
-use super::narrate;
 use crate::domain::{Outcome, Payload};
 use crate::engine::director::Verdict;
 use crate::engine::{Command, Frame, SessionInfo, Snapshot};
@@ -68,9 +68,8 @@ const LEAST: (u16, u16) = (60, 15);
 /// How long the answer to a command is shown.
 const ANSWER_SPAN: Duration = Duration::from_secs(6);
 /// The rates that + and - go through; 0 is as fast as they go.
-const RATES: [u32; 19] = [
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 0,
-];
+const RATES: [u32; 19] =
+    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 0];
 
 impl App {
     /// Before the first frame.
@@ -113,6 +112,11 @@ impl App {
     /// Tells something until the next key.
     pub fn notify(&mut self, text: impl Into<String>) {
         self.notice = Some(text.into());
+    }
+
+    /// Opens a tab.
+    pub const fn open(&mut self, tab: Tab) {
+        self.tab = tab;
     }
 
     /// The tab that is open.
@@ -232,7 +236,8 @@ impl App {
             Action::ResetBreaker => breaker(|circuit| BreakerCommand::Close { circuit }, ""),
             Action::ToggleFlag => named("there is no flag").map(|flag| {
                 let on = snapshot.flags.flags.iter().any(|one| one.name == flag && one.enabled);
-                let question = format!("Turn flag {flag} {}? It changes answers at once.", if on { "off" } else { "on" });
+                let question =
+                    format!("Turn flag {flag} {}? It changes answers at once.", if on { "off" } else { "on" });
                 (Command::Flags(FlagsCommand::Toggle { flag }), question)
             }),
             Action::RollUp => self.roll(snapshot, 10.0),
@@ -244,7 +249,8 @@ impl App {
             }
             Action::Acknowledge => plain(Command::Slo(SloCommand::Acknowledge { alert: None })),
             Action::StartGameDay => named("this session has no game days").map(|name| {
-                let evaluations = self.info.scenarios.iter().find(|one| one.name == name).map_or(0, |one| one.evaluations);
+                let evaluations =
+                    self.info.scenarios.iter().find(|one| one.name == name).map_or(0, |one| one.evaluations);
                 let question = format!("Start game day {name}? It injects faults over {evaluations} evaluations.");
                 (Command::StartGameDay { name }, question)
             }),
@@ -414,9 +420,11 @@ impl App {
             (0, alerts),
             (0, (Role::Text, format!("  right {right}"))),
         ];
-        segments.extend((2..).zip(ills).filter(|(_, (_, count))| *count > 0).map(|(rank, (word, count))| {
-            (rank, (Role::Bad, format!(" {word} {}", share(count, lately.evaluations))))
-        }));
+        segments.extend(
+            (2..).zip(ills).filter(|(_, (_, count))| *count > 0).map(|(rank, (word, count))| {
+                (rank, (Role::Bad, format!(" {word} {}", share(count, lately.evaluations))))
+            }),
+        );
         segments.extend(drill.map(|text| (1, (Role::Held, text))));
         segments.push((7, (Role::Muted, format!("  on call {}", now.slos.on_call))));
         segments.push((8, (Role::Muted, format!("  seed {}", self.info.seed))));
@@ -449,15 +457,15 @@ impl App {
             let (at, of) = (long(player.position.as_secs()), long(player.length.as_secs()));
             return Some((Role::Accent, format!("replay {word} x{speed}: {at} of {of}")));
         }
-        view.timeline.events().take_while(|event| view.at().since(event.at) < ANSWER_SPAN).find_map(|event| {
-            match &event.payload {
+        view.timeline.events().take_while(|event| view.at().since(event.at) < ANSWER_SPAN).find_map(
+            |event| match &event.payload {
                 Payload::CommandAccepted { by, answer, .. } if by == OPERATOR => Some((Role::Good, answer.clone())),
                 Payload::CommandRefused { by, reason, .. } if by == OPERATOR => {
                     Some((Role::Watch, format!("refused: {reason}")))
                 }
                 _ => None,
-            }
-        })
+            },
+        )
     }
 
     /// Whether the command of an entry has something to act on right now.

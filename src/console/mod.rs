@@ -6,6 +6,7 @@ pub mod commands;
 pub mod format;
 pub mod narrate;
 mod overlay;
+pub mod picture;
 mod player;
 mod session;
 mod tabs;
@@ -15,6 +16,7 @@ pub mod timeline;
 mod widgets;
 
 pub use app::{App, Effect, OPERATOR};
+pub use commands::Tab;
 pub use player::{Player, PlayerAction};
 pub use session::{Ended, Source, run};
 pub use terminal::watch_logs;

@@ -31,9 +31,12 @@ pub fn tell(event: &Event) -> Told {
         CircuitBreakerStateChanged { circuit, from, to, reason } => {
             told(Level::WARN, "breaker", format!("breaker {circuit} {from} -> {to}: {reason}"), Some('B'))
         }
-        CircuitBreakerTripped { circuit, trips, backoff_ms, .. } => {
-            told(Level::DEBUG, "breaker", format!("breaker {circuit} tripped, {trips} so far, waits {backoff_ms} ms"), None)
-        }
+        CircuitBreakerTripped { circuit, trips, backoff_ms, .. } => told(
+            Level::DEBUG,
+            "breaker",
+            format!("breaker {circuit} tripped, {trips} so far, waits {backoff_ms} ms"),
+            None,
+        ),
         CircuitBreakerHalfOpen { circuit, .. } => {
             told(Level::DEBUG, "breaker", format!("breaker {circuit} tries again"), None)
         }
@@ -100,7 +103,9 @@ pub fn tell(event: &Event) -> Told {
         EsSnapshotTaken { version, evaluations } => {
             told(Level::DEBUG, "journal", format!("snapshot at event {version}, {evaluations} evaluations"), None)
         }
-        LocaleChanged { from, to } => told(Level::INFO, "locale", format!("outputs are in {to}, before in {from}"), None),
+        LocaleChanged { from, to } => {
+            told(Level::INFO, "locale", format!("outputs are in {to}, before in {from}"), None)
+        }
         // What else may come is told by its name and facts.
         other => {
             let text = serde_json::to_value(other).ok().and_then(|value| value.get("payload").map(ToString::to_string));

@@ -74,9 +74,13 @@ impl Overlay {
             (Self::Help { filter, selected }, code) => {
                 match code {
                     KeyCode::Up => *selected = selected.saturating_sub(1),
-                    KeyCode::Down => *selected = (*selected + 1).min(matching(filter, tab, replay).len().saturating_sub(1)),
+                    KeyCode::Down => {
+                        *selected = (*selected + 1).min(matching(filter, tab, replay).len().saturating_sub(1))
+                    }
                     KeyCode::Enter => {
-                        return matching(filter, tab, replay).get(*selected).map_or(After::Close, |entry| After::Do(entry));
+                        return matching(filter, tab, replay)
+                            .get(*selected)
+                            .map_or(After::Close, |entry| After::Do(entry));
                     }
                     KeyCode::Backspace => {
                         filter.pop();
@@ -84,7 +88,9 @@ impl Overlay {
                     }
                     // The key that opened the help closes it, unless it is part of a search.
                     KeyCode::Char('?') if filter.is_empty() => return After::Close,
-                    KeyCode::Char(letter) if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() && filter.chars().count() < 40 => {
+                    KeyCode::Char(letter)
+                        if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() && filter.chars().count() < 40 =>
+                    {
                         filter.push(letter);
                         *selected = 0;
                     }
@@ -103,7 +109,12 @@ impl Overlay {
                 let mut inner = widgets::overlay(theme, "This disturbs the service", 64, 7, area, buf);
                 widgets::take(&mut inner, 1);
                 widgets::wrapped(theme, Role::Text, question.as_str(), widgets::take(&mut inner, 3), buf);
-                let keys = [(Role::Accent, "y ".into()), (Role::Text, "yes   ".into()), (Role::Accent, "n ".into()), (Role::Text, "no".into())];
+                let keys = [
+                    (Role::Accent, "y ".into()),
+                    (Role::Text, "yes   ".into()),
+                    (Role::Accent, "n ".into()),
+                    (Role::Text, "no".into()),
+                ];
                 widgets::lines(inner, buf, vec![line(theme, keys)]);
             }
             Self::Chaos { level } => {
@@ -111,10 +122,13 @@ impl Overlay {
                 let mut lines = vec![line(theme, [(Role::Text, "0  off".to_owned())])];
                 lines.extend((1..=5).filter_map(Level::new).map(|level| {
                     let percent = level.probability() * 100.0;
-                    line(theme, [
-                        (Role::Text, format!("{}  {:<22}", level.number(), level.label())),
-                        (Role::Muted, format!("{percent:>3.0} % of evaluations")),
-                    ])
+                    line(
+                        theme,
+                        [
+                            (Role::Text, format!("{}  {:<22}", level.number(), level.label())),
+                            (Role::Muted, format!("{percent:>3.0} % of evaluations")),
+                        ],
+                    )
                 }));
                 lines.push(line(theme, []));
                 lines.push(line(theme, [(Role::Muted, "a digit or Enter sets it; Esc leaves".to_owned())]));
@@ -153,10 +167,8 @@ fn place(entry: &Entry) -> &'static str {
 fn help(theme: &Theme, filter: &str, selected: usize, tab: Tab, replay: bool, area: Rect, buf: &mut Buffer) {
     let entries = matching(filter, tab, replay);
     let mut inner = widgets::overlay(theme, "What can be done here", 66, entries.len() as u16 + 5, area, buf);
-    let typed = [
-        (Role::Muted, "search  ".to_owned()),
-        (Role::Text, format!("{}{}", cut(filter, 40), theme.glyphs.bars[8])),
-    ];
+    let typed =
+        [(Role::Muted, "search  ".to_owned()), (Role::Text, format!("{}{}", cut(filter, 40), theme.glyphs.bars[8]))];
     widgets::lines(widgets::take(&mut inner, 1), buf, vec![line(theme, typed)]);
     widgets::take(&mut inner, 1);
     let hint = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
@@ -164,11 +176,14 @@ fn help(theme: &Theme, filter: &str, selected: usize, tab: Tab, replay: bool, ar
     let first = selected.saturating_sub(usize::from(inner.height).saturating_sub(1));
     let lines = entries.iter().skip(first).map(|entry| {
         let ask = if entry.disturbs { "asks first" } else { "" };
-        line(theme, [
-            (Role::Accent, format!("{:<18}", entry.keys.join(" "))),
-            (Role::Text, format!("{:<32}", entry.title)),
-            (Role::Muted, ask.to_owned()),
-        ])
+        line(
+            theme,
+            [
+                (Role::Accent, format!("{:<18}", entry.keys.join(" "))),
+                (Role::Text, format!("{:<32}", entry.title)),
+                (Role::Muted, ask.to_owned()),
+            ],
+        )
     });
     let lines: Vec<_> = lines.collect();
     if lines.is_empty() {

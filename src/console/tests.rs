@@ -143,7 +143,9 @@ fn any_size_is_drawn() {
     let mut app = app(&eventful());
     for key in "1234567890?".chars() {
         press(&mut app, &key.to_string());
-        for (width, height) in (1..100).step_by(7).flat_map(|width| (1..50).step_by(5).map(move |height| (width, height))) {
+        for (width, height) in
+            (1..100).step_by(7).flat_map(|width| (1..50).step_by(5).map(move |height| (width, height)))
+        {
             screen(&app, width, height);
         }
         for (width, height) in [(60, 15), (61, 16), (79, 15), (60, 60), (300, 15), (500, 120)] {
@@ -202,7 +204,7 @@ fn a_recorded_game_day_replays_to_the_same_last_screen_as_was_seen_live() {
     let mut live = app(&session);
     let mut replayed = App::new(recording.header.info, Theme::plain());
     let mut player = Player::new(recording.frames);
-    let mut show = |replayed: &mut App, player: &mut Player| {
+    let show = |replayed: &mut App, player: &mut Player| {
         player.due().iter().for_each(|frame| replayed.fold(Arc::clone(frame)));
         replayed.set_player(player.view());
     };

@@ -167,8 +167,18 @@ impl Theme {
     pub fn load(text: &str, file: &str, depth: Depth) -> Result<Self, Diagnostic> {
         let roles: File = parse(text, file)?;
         let colours = [
-            &roles.text, &roles.muted, &roles.title, &roles.accent, &roles.border, &roles.good, &roles.watch,
-            &roles.bad, &roles.held, &roles.info, &roles.chart, &roles.mark,
+            &roles.text,
+            &roles.muted,
+            &roles.title,
+            &roles.accent,
+            &roles.border,
+            &roles.good,
+            &roles.watch,
+            &roles.bad,
+            &roles.held,
+            &roles.info,
+            &roles.chart,
+            &roles.mark,
         ];
         let read = |colour: &str| {
             Color::from_str(colour).map_err(|_| {
@@ -189,11 +199,9 @@ impl Theme {
         let background = Some(read(&roles.background)?).filter(|_| matches!(depth, Depth::Indexed | Depth::True));
         let background = background.and_then(|colour| down(colour, depth));
         let mut theme = Self { styles, background, glyphs: UNICODE };
-        for (role, modifier) in [
-            (Role::Title, Modifier::BOLD),
-            (Role::Accent, Modifier::BOLD),
-            (Role::Bad, Modifier::BOLD),
-        ] {
+        for (role, modifier) in
+            [(Role::Title, Modifier::BOLD), (Role::Accent, Modifier::BOLD), (Role::Bad, Modifier::BOLD)]
+        {
             theme.styles[role as usize] = theme.style(role).add_modifier(modifier);
         }
         if depth == Depth::None {

@@ -5,7 +5,9 @@ use ratatui::layout::{Alignment, Constraint, Rect};
 use ratatui::style::Style;
 use ratatui::symbols::bar;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Cell, Paragraph, RenderDirection, Row, Sparkline, StatefulWidget, Table, TableState, Widget, Wrap};
+use ratatui::widgets::{
+    Cell, Paragraph, RenderDirection, Row, Sparkline, StatefulWidget, Table, TableState, Widget, Wrap,
+};
 
 use super::format::cut;
 use super::theme::{Role, Theme};
@@ -57,7 +59,7 @@ pub fn gauge(theme: &Theme, share: f64, width: usize) -> String {
     let bars = &theme.glyphs.gauge;
     let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
     let mut text = bars[8].repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         text.push_str(bars[eighths % 8]);
     }
     let filled = eighths.div_ceil(8);
@@ -186,7 +188,13 @@ impl<'a> Axis<'a> {
             }
         }
         if self.samples.len() < 4 {
-            buf.set_stringn(area.x + self.label, area.y, legend, (end - area.x - self.label).into(), theme.style(Role::Muted));
+            buf.set_stringn(
+                area.x + self.label,
+                area.y,
+                legend,
+                (end - area.x - self.label).into(),
+                theme.style(Role::Muted),
+            );
         }
     }
 }
@@ -218,12 +226,7 @@ pub fn take(area: &mut Rect, height: u16) -> Rect {
 /// Clears an area in the middle of `outer` for an overlay with a title, and yields what is inside its border.
 pub fn overlay(theme: &Theme, title: &str, width: u16, height: u16, outer: Rect, buf: &mut Buffer) -> Rect {
     let (width, height) = (width.min(outer.width), height.min(outer.height));
-    let area = Rect {
-        x: outer.x + (outer.width - width) / 2,
-        y: outer.y + (outer.height - height) / 3,
-        width,
-        height,
-    };
+    let area = Rect { x: outer.x + (outer.width - width) / 2, y: outer.y + (outer.height - height) / 3, width, height };
     ratatui::widgets::Clear.render(area, buf);
     buf.set_style(area, theme.base());
     let block = ratatui::widgets::Block::bordered()

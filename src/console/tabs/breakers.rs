@@ -15,16 +15,24 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     let breakers: Vec<_> = view.now().breakers.iter().filter(|breaker| breaker.enabled).collect();
     let refusing: Vec<_> = breakers.iter().filter(|breaker| would_refuse(breaker)).collect();
     match refusing.first() {
-        _ if breakers.is_empty() => (Role::Info, "No breaker protects anything: --set circuit_breaker.enabled=true.".into()),
+        _ if breakers.is_empty() => {
+            (Role::Info, "No breaker protects anything: --set circuit_breaker.enabled=true.".into())
+        }
         None => {
             let tripped = breakers.iter().filter(|breaker| breaker.state != State::Closed).count();
             let trying = breakers.iter().find(|breaker| breaker.state == State::HalfOpen);
             match trying.and_then(|breaker| Some((breaker, breaker.trials?))) {
                 Some((breaker, trials)) => (
                     Role::Held,
-                    format!("{} is half-open: {} of {} trial calls passed.", breaker.name, trials.passed, trials.needed),
+                    format!(
+                        "{} is half-open: {} of {} trial calls passed.",
+                        breaker.name, trials.passed, trials.needed
+                    ),
                 ),
-                None => (Role::Good, format!("A call now would pass: {} of {} closed.", breakers.len() - tripped, count(breakers.len()))),
+                None => (
+                    Role::Good,
+                    format!("A call now would pass: {} of {} closed.", breakers.len() - tripped, count(breakers.len())),
+                ),
             }
         }
         Some(breaker) => {
@@ -33,7 +41,15 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
                 Some(ms) => format!("{:.1} s until a trial", ms as f64 / 1_000.0),
                 None => "until somebody resets it".into(),
             };
-            (Role::Bad, format!("{} of {} would refuse a call now. {}: {wait}.", refusing.len(), count(breakers.len()), breaker.name))
+            (
+                Role::Bad,
+                format!(
+                    "{} of {} would refuse a call now. {}: {wait}.",
+                    refusing.len(),
+                    count(breakers.len()),
+                    breaker.name
+                ),
+            )
         }
     }
 }
@@ -89,7 +105,13 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     charts(
         view,
         &[
-            Chart { title: "failed", figure: &of(&[Outcome::Failed, Outcome::TimedOut]), text: &share, full: None, role: Role::Bad },
+            Chart {
+                title: "failed",
+                figure: &of(&[Outcome::Failed, Outcome::TimedOut]),
+                text: &share,
+                full: None,
+                role: Role::Bad,
+            },
             Chart { title: "rejected", figure: &of(&[Outcome::Rejected]), text: &share, full: None, role: Role::Watch },
         ],
         rows,

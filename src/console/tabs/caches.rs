@@ -18,7 +18,10 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     let all = percent(cache.hit_ratio());
     match cache.hit_ratio() {
         None => (Role::Info, "Nothing has been looked up yet.".into()),
-        Some(_) => (Role::Good, format!("{lately} of the last minute's evaluations were answered by the cache; {all} of all look-ups.")),
+        Some(_) => (
+            Role::Good,
+            format!("{lately} of the last minute's evaluations were answered by the cache; {all} of all look-ups."),
+        ),
     }
 }
 
@@ -28,32 +31,44 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let full = if cache.capacity > 0 { cache.entries as f64 / cache.capacity as f64 } else { 0.0 };
     let width = usize::from(area.width).saturating_sub(50).clamp(10, 60);
     let rows = vec![
-        line(theme, [
-            (Role::Muted, "fill      ".into()),
-            (Role::Chart, gauge(theme, full, width)),
-            (Role::Text, format!("  {} of {} answers", grouped(cache.entries), grouped(cache.capacity))),
-        ]),
-        line(theme, [
-            (Role::Muted, "rules     ".into()),
-            (Role::Text, format!("policy {}, an answer is good for {}", cache.policy, long(cache.ttl_ms / 1_000))),
-        ]),
-        line(theme, [
-            (Role::Muted, "look-ups  ".into()),
-            (Role::Good, format!("{} hits", grouped(cache.hits))),
-            (Role::Text, format!("  {} misses", grouped(cache.misses))),
-        ]),
-        line(theme, [
-            (Role::Muted, "left      ".into()),
-            (
-                Role::Text,
-                format!(
-                    "{} for room, {} too old, {} invalidated",
-                    grouped(cache.evicted),
-                    grouped(cache.expired),
-                    grouped(cache.invalidated)
+        line(
+            theme,
+            [
+                (Role::Muted, "fill      ".into()),
+                (Role::Chart, gauge(theme, full, width)),
+                (Role::Text, format!("  {} of {} answers", grouped(cache.entries), grouped(cache.capacity))),
+            ],
+        ),
+        line(
+            theme,
+            [
+                (Role::Muted, "rules     ".into()),
+                (Role::Text, format!("policy {}, an answer is good for {}", cache.policy, long(cache.ttl_ms / 1_000))),
+            ],
+        ),
+        line(
+            theme,
+            [
+                (Role::Muted, "look-ups  ".into()),
+                (Role::Good, format!("{} hits", grouped(cache.hits))),
+                (Role::Text, format!("  {} misses", grouped(cache.misses))),
+            ],
+        ),
+        line(
+            theme,
+            [
+                (Role::Muted, "left      ".into()),
+                (
+                    Role::Text,
+                    format!(
+                        "{} for room, {} too old, {} invalidated",
+                        grouped(cache.evicted),
+                        grouped(cache.expired),
+                        grouped(cache.invalidated)
+                    ),
                 ),
-            ),
-        ]),
+            ],
+        ),
     ];
     widgets::lines(widgets::take(&mut area, 4), buf, rows);
     widgets::take(&mut area, 1);

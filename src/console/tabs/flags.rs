@@ -53,7 +53,8 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     widgets::take(&mut area, 1);
     widgets::rule(theme, &flag.name, widgets::take(&mut area, 1), buf);
     let needs = if flag.depends_on.is_empty() { "nothing".into() } else { flag.depends_on.join(", ") };
-    let changed = flag.changed.as_ref().map_or_else(|| "never".into(), |(by, at)| format!("by {by}, {}", ago(*at, view.at())));
+    let changed =
+        flag.changed.as_ref().map_or_else(|| "never".into(), |(by, at)| format!("by {by}, {}", ago(*at, view.at())));
     let row = |name: &str, text: String| line(theme, [(Role::Muted, format!("{name:<10}")), (Role::Text, text)]);
     let lines = vec![
         row("what", flag.description.clone()),

@@ -131,7 +131,8 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             (false, false) => Role::Muted,
         };
         let done = if phase.planned > 0 { counts.evaluations as f64 / phase.planned as f64 } else { 0.0 };
-        let figure = |count: u64, bad: Role| if count > 0 { (bad, count.to_string()) } else { (Role::Muted, "0".into()) };
+        let figure =
+            |count: u64, bad: Role| if count > 0 { (bad, count.to_string()) } else { (Role::Muted, "0".into()) };
         vec![
             (role, format!("{} {}", if running { theme.glyphs.cursor } else { " " }, phase.name)),
             (role, format!("{} {:>3}/{:<3}", gauge(theme, done, 6), counts.evaluations, phase.planned)),

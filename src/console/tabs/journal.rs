@@ -31,34 +31,39 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let mut kinds = widgets::take(&mut area, FACTS.len() as u16 + 1);
     let right = Rect { x: kinds.x + kinds.width * 3 / 5, width: kinds.width - kinds.width * 3 / 5, ..kinds };
     kinds.width = kinds.width * 3 / 5;
-    let columns =
-        [("fact", Constraint::Length(20), false), ("count", Constraint::Length(12), true), ("", Constraint::Fill(1), false)];
+    let columns = [
+        ("fact", Constraint::Length(20), false),
+        ("count", Constraint::Length(12), true),
+        ("", Constraint::Fill(1), false),
+    ];
     let rows = FACTS.iter().zip(journal.by_kind).map(|(name, count)| {
         let part = if journal.events > 0 { count as f64 / journal.events as f64 } else { 0.0 };
-        vec![
-            (Role::Text, (*name).to_owned()),
-            (Role::Text, grouped(count)),
-            (Role::Chart, gauge(theme, part, 10)),
-        ]
+        vec![(Role::Text, (*name).to_owned()), (Role::Text, grouped(count)), (Role::Chart, gauge(theme, part, 10))]
     });
     widgets::table(theme, &columns, rows.collect(), None, kinds, buf);
     let all = journal.statistics.classes.iter().sum();
     let mut classes = vec![line(theme, [(Role::Muted, "what follows from them".to_owned())])];
     classes.extend(Classification::ALL.iter().zip(journal.statistics.classes).map(|(class, count)| {
-        line(theme, [
-            (Role::Text, format!("{:<9}", class.name())),
-            (Role::Text, format!("{:>12}", grouped(count))),
-            (Role::Muted, format!("  {}", share(count, all))),
-        ])
+        line(
+            theme,
+            [
+                (Role::Text, format!("{:<9}", class.name())),
+                (Role::Text, format!("{:>12}", grouped(count))),
+                (Role::Muted, format!("  {}", share(count, all))),
+            ],
+        )
     }));
     widgets::lines(right, buf, classes);
     widgets::take(&mut area, 1);
     widgets::rule(theme, "last facts", widgets::take(&mut area, 1), buf);
     let lines = journal.tail.iter().rev().map(|entry| {
-        line(theme, [
-            (Role::Muted, format!("{:>12}  {}  ", grouped(entry.version), clock(entry.at))),
-            (Role::Text, entry.text.clone()),
-        ])
+        line(
+            theme,
+            [
+                (Role::Muted, format!("{:>12}  {}  ", grouped(entry.version), clock(entry.at))),
+                (Role::Text, entry.text.clone()),
+            ],
+        )
     });
     widgets::lines(area, buf, lines.collect());
 }

@@ -29,22 +29,35 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let work = if ledger.blocks > 0 { ledger.hashes as f64 / ledger.blocks as f64 } else { 0.0 };
     let rows = vec![
         line(theme, [(Role::Muted, "head        ".into()), (Role::Text, ledger.head.clone())]),
-        line(theme, [
-            (Role::Muted, "next block  ".into()),
-            (Role::Chart, gauge(theme, fill, 24)),
-            (Role::Text, format!("  {} of {} leaves", grouped(ledger.pending), grouped(ledger.block_size))),
-        ]),
-        line(theme, [
-            (Role::Muted, "work        ".into()),
-            (
-                Role::Text,
-                format!("difficulty {} zero digits, {} hashes, {work:.0} a block", ledger.difficulty, grouped(ledger.hashes)),
-            ),
-        ]),
-        line(theme, [
-            (Role::Muted, "commands    ".into()),
-            (Role::Text, format!("{} by operators and game days are among the leaves", grouped(ledger.commands))),
-        ]),
+        line(
+            theme,
+            [
+                (Role::Muted, "next block  ".into()),
+                (Role::Chart, gauge(theme, fill, 24)),
+                (Role::Text, format!("  {} of {} leaves", grouped(ledger.pending), grouped(ledger.block_size))),
+            ],
+        ),
+        line(
+            theme,
+            [
+                (Role::Muted, "work        ".into()),
+                (
+                    Role::Text,
+                    format!(
+                        "difficulty {} zero digits, {} hashes, {work:.0} a block",
+                        ledger.difficulty,
+                        grouped(ledger.hashes)
+                    ),
+                ),
+            ],
+        ),
+        line(
+            theme,
+            [
+                (Role::Muted, "commands    ".into()),
+                (Role::Text, format!("{} by operators and game days are among the leaves", grouped(ledger.commands))),
+            ],
+        ),
     ];
     widgets::lines(widgets::take(&mut area, 4), buf, rows);
     widgets::take(&mut area, 1);

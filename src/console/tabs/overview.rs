@@ -43,7 +43,10 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     if let Some(breaker) = refusing.first() {
         let refused = share(minute.of(Outcome::Rejected), minute.evaluations);
         let state = breaker.state.name();
-        return (Role::Bad, format!("Breaker {} is {state}: {refused} refused in the last minute.{cause}", breaker.name));
+        return (
+            Role::Bad,
+            format!("Breaker {} is {state}: {refused} refused in the last minute.{cause}", breaker.name),
+        );
     }
     if now.finished {
         let counts = &now.counts;
@@ -56,7 +59,10 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
         return (Role::Info, text);
     }
     if now.paused {
-        return (Role::Held, format!("Paused at {} evaluations. Space goes on, . lets one in.", grouped(now.counts.evaluations)));
+        return (
+            Role::Held,
+            format!("Paused at {} evaluations. Space goes on, . lets one in.", grouped(now.counts.evaluations)),
+        );
     }
     if let Some(alert) = now.slos.active.first() {
         return (Role::Watch, format!("Acknowledged: {}.{cause}", alert.message));
@@ -64,14 +70,19 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     if minute.wrong + bad(&minute) > 0 {
         let wrong = share(minute.wrong, minute.evaluations);
         let failed = share(bad(&minute), minute.evaluations);
-        return (Role::Watch, format!("{wrong} wrong and {failed} failed in the last minute, within the objectives.{cause}"));
+        return (
+            Role::Watch,
+            format!("{wrong} wrong and {failed} failed in the last minute, within the objectives.{cause}"),
+        );
     }
     if now.chaos.level > 0 {
         return (Role::Watch, format!("Nothing is wrong yet.{cause}"));
     }
     match view.throughput() {
         None => (Role::Info, "The session has just begun.".into()),
-        Some(rate) => (Role::Good, format!("Healthy: {} answers a second, all of them right.", grouped(rate.round() as u64))),
+        Some(rate) => {
+            (Role::Good, format!("Healthy: {} answers a second, all of them right.", grouped(rate.round() as u64)))
+        }
     }
 }
 
@@ -94,7 +105,15 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     ];
     let latency: Vec<Part> = vec![
         (Role::Muted, "session      ".into()),
-        (Role::Text, format!("p50 {}  p90 {}  p99 {}  ", span(now.latency.p50_ns), span(now.latency.p90_ns), span(now.latency.p99_ns))),
+        (
+            Role::Text,
+            format!(
+                "p50 {}  p90 {}  p99 {}  ",
+                span(now.latency.p50_ns),
+                span(now.latency.p90_ns),
+                span(now.latency.p99_ns)
+            ),
+        ),
         (Role::Muted, format!("max {}  in flight {}", span(now.latency.max_ns), now.in_flight)),
     ];
     widgets::lines(widgets::take(&mut area, 2), buf, vec![line(theme, answers), line(theme, latency)]);
@@ -235,7 +254,8 @@ fn left(view: &View<'_>) -> Vec<Vec<Part>> {
     let flags = if now.flags.enabled {
         let on = now.flags.flags.iter().filter(|flag| flag.enabled).count();
         let latest = now.flags.flags.iter().filter_map(|flag| flag.changed.as_ref()).max_by_key(|(_, at)| *at);
-        let detail = latest.map_or_else(|| "none changed".into(), |(by, at)| format!("by {by} {}", ago(*at, view.at())));
+        let detail =
+            latest.map_or_else(|| "none changed".into(), |(by, at)| format!("by {by} {}", ago(*at, view.at())));
         status(view, "Flags", Role::Good, format!("{on} on"), detail)
     } else {
         off("Flags")
@@ -243,7 +263,8 @@ fn left(view: &View<'_>) -> Vec<Vec<Part>> {
     let chaos = match now.chaos.level {
         0 => status(view, "Chaos", Role::Good, "off".into(), format!("{} injected", grouped(now.chaos.injected))),
         level => {
-            let armed: Vec<_> = now.chaos.faults.iter().filter(|fault| fault.armed).map(|one| one.fault.name()).collect();
+            let armed: Vec<_> =
+                now.chaos.faults.iter().filter(|fault| fault.armed).map(|one| one.fault.name()).collect();
             status(view, "Chaos", Role::Bad, format!("level {level}"), short_faults(&armed))
         }
     };
@@ -280,7 +301,13 @@ fn right(view: &View<'_>) -> Vec<Vec<Part>> {
 }
 
 fn short_slo(name: &str) -> &str {
-    if name == "availability" { "Available" } else if name == "accuracy" { "Accuracy" } else { "Latency" }
+    if name == "availability" {
+        "Available"
+    } else if name == "accuracy" {
+        "Accuracy"
+    } else {
+        "Latency"
+    }
 }
 
 /// How an objective stands: its last minute in a word and a colour.

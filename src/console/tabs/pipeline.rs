@@ -20,7 +20,14 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
         Some((cost, layer)) => {
             let total = total(layers);
             let part = if total > 0.0 { cost / total * 100.0 } else { 0.0 };
-            (Role::Info, format!("The chain itself takes {} an evaluation, {part:.0} % of it in {}.{ended}", nanos(total), layer.name))
+            (
+                Role::Info,
+                format!(
+                    "The chain itself takes {} an evaluation, {part:.0} % of it in {}.{ended}",
+                    nanos(total),
+                    layer.name
+                ),
+            )
         }
         None => (Role::Info, format!("{} middleware are in the chain.{ended}", layers.len())),
     }

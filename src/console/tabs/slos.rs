@@ -26,7 +26,15 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
         Some((lasts, slo)) => {
             let burn = slo.burn_rate.unwrap_or_default();
             let role = if burn > slos.burn_rate_threshold { Role::Bad } else { Role::Watch };
-            (role, format!("At the last minute's rate the {} budget lasts {}, burning {} too fast.", slo.name, long(lasts / 1_000), burns(burn)))
+            (
+                role,
+                format!(
+                    "At the last minute's rate the {} budget lasts {}, burning {} too fast.",
+                    slo.name,
+                    long(lasts / 1_000),
+                    burns(burn)
+                ),
+            )
         }
         None => (Role::Good, "Every budget lasts: none burned faster than it may in the last minute.".into()),
     }
@@ -53,7 +61,7 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
             (Role::Muted, percent(Some(slo.target))),
             (role, format!("{} {minute}", sign(theme, role))),
             (Role::Text, percent(slo.session.compliance())),
-            (role, slo.burn_rate.map_or_else(|| "-".into(), |burn| burns(burn))),
+            (role, slo.burn_rate.map_or_else(|| "-".into(), burns)),
             (role, format!("{bar} {:>5.1} %", slo.budget_left * 100.0)),
             (Role::Text, slo.lasts_ms.map_or_else(|| "-".into(), |ms| long(ms / 1_000))),
         ]

@@ -114,7 +114,7 @@ impl ChaosError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChaosCommand {
-    /// Level 1 to 5 with what is armed (all five when nothing was), 0 to turn it off.
+    /// Level 1 to 5 with what is armed, or else what the configuration names; 0 to turn it off.
     SetLevel {
         /// 0 to 5.
         level: u8,
@@ -165,6 +165,8 @@ pub struct ChaosView {
 pub struct Chaos {
     level: Option<Level>,
     armed: Vec<Fault>,
+    /// What the next level arms after everything was disarmed.
+    configured: Vec<Fault>,
     by: String,
     latency: LatencyConfig,
     rng: ChaCha8Rng,
@@ -224,9 +226,12 @@ impl Chaos {
         if config.enabled && config.fault_types.is_empty() {
             return Err(ChaosError::NoFault);
         }
+        let none = config.fault_types.is_empty();
+        let configured = if none { Fault::ALL.to_vec() } else { sorted(&config.fault_types) };
         Ok(Self {
             level: config.enabled.then_some(level),
-            armed: sorted(&config.fault_types),
+            armed: configured.clone(),
+            configured,
             by: String::from("configuration"),
             latency: config.latency.clone(),
             rng,
@@ -242,12 +247,12 @@ impl Chaos {
     /// [`ChaosError`] when the command asks for the impossible; nothing is changed then.
     pub fn command(&mut self, command: &ChaosCommand, by: &str, out: &mut Outbox) -> Result<String, ChaosError> {
         match command {
-            ChaosCommand::SetLevel { level: 0 } | ChaosCommand::Disarm => self.level = None,
+            ChaosCommand::SetLevel { level: 0 } | ChaosCommand::Disarm => {
+                self.level = None;
+                self.armed.clone_from(&self.configured);
+            }
             ChaosCommand::SetLevel { level } => {
                 self.level = Some(Level::new(*level).ok_or(ChaosError::Level(*level))?);
-                if self.armed.is_empty() {
-                    self.armed = Fault::ALL.to_vec();
-                }
             }
             ChaosCommand::Arm { level, faults } => {
                 if faults.is_empty() {
@@ -524,6 +529,11 @@ mod tests {
         chaos.command(&ChaosCommand::Disarm, "t", &mut out).unwrap();
         assert!((0..100).all(|number| evaluate(&mut chaos, number).faults == 0));
         assert_eq!(out.take().len(), 1);
+        let arm = ChaosCommand::Arm { level: 4, faults: vec![Fault::ResultCorruption] };
+        for command in [arm, ChaosCommand::Disarm, ChaosCommand::SetLevel { level: 2 }] {
+            chaos.command(&command, "t", &mut out).unwrap();
+        }
+        assert_eq!(chaos.armed(), (2, &[Fault::LatencyInjection][..]), "what a drill armed is not armed again");
     }
 
     #[test]

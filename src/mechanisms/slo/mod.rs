@@ -253,7 +253,8 @@ impl SloMiddleware {
         let worst = eaten.iter().zip(CAUSES).max_by_key(|(count, _)| **count).map_or("", |(_, cause)| cause);
         // Of a budget of 0.001 % a tenth of a percent is a lot.
         let digits = if bad < 0.1 { 3 } else { 1 };
-        let message = format!("{bad:.digits$} % {what}: the {name} budget burns {burn:.0}x too fast, mostly by {worst}");
+        let message =
+            format!("{bad:.digits$} % {what}: the {name} budget burns {burn:.0}x too fast, mostly by {worst}");
         self.fired += 1;
         let alert = self.fired;
         out.emit(Kind::SlaSloViolation, || Payload::SlaSloViolation {
