@@ -226,3 +226,10 @@ fn help_has_examples_and_the_exit_codes() {
     }
     assert!(fizzops("explain EFP-CB00").stdout.contains("EFP-CB00"));
 }
+
+#[test]
+fn a_batch_ends_whatever_the_file_draws_for_the_console() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/fizzops.yaml");
+    let ran = fizzops(&format!("run --config {example} --range 1 3 --rate 0 --no-summary"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "1\n2\nFizz\n"));
+}

@@ -183,7 +183,8 @@ impl RunArgs {
         let flags = [
             range.first().map(|from| ("workload.from", from.to_string(), "--range")),
             range.get(1).map(|to| ("workload.to", to.to_string(), "--range")),
-            text(&self.draw, "workload.kind", "--draw"),
+            // A batch ends: whatever the file draws for the console, numbers are counted up unless draws are asked for.
+            text(&Some(self.draw.clone().unwrap_or_else(|| "range".into())), "workload.kind", "--draw"),
             self.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate")),
             text(&self.strategy, "engine.strategy", "--strategy"),
             on(self.circuit_breaker || self.circuit_status, "circuit_breaker.enabled", "--circuit-breaker"),
