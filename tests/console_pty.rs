@@ -174,6 +174,18 @@ fn a_game_day_runs_from_the_menu_to_its_verdict() {
 }
 
 #[test]
+fn a_game_day_is_aborted_from_the_keys() {
+    let mut console = Console::start(&["--seed", "7", "--rate", "5"], 100, 30);
+    console.expect("running");
+    console.press("7\ry");
+    console.expect("A aborts it");
+    console.press("A");
+    console.expect("aborted after");
+    console.press("q");
+    assert_eq!(console.end(), 0);
+}
+
+#[test]
 fn what_disturbs_asks_first_and_alerts_are_acknowledged() {
     let mut console = Console::start(&["--seed", "7", "--virtual", "--speed", "10"], 100, 30);
     console.expect("running");
