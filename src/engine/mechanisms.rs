@@ -54,7 +54,7 @@ impl Mechanisms {
             timing: Timing::default(),
             logging: Logging,
             chaos: Chaos::new(&settings.chaos, rules, chaos_seed.stream(Stream::Chaos))?,
-            cache: CacheMiddleware::new(&settings.cache, seed.stream(Stream::Cache))?,
+            cache: CacheMiddleware::new(&settings.cache, rules, seed.stream(Stream::Cache))?,
             journal: Journal::new(&settings.event_sourcing, Arc::clone(rules)),
             translator: Translator::new(&settings.i18n, rules)?,
             slo: SloMiddleware::new(&settings.sla, Arc::clone(rules))?,

@@ -303,7 +303,7 @@ impl Engine {
         let classifier = Classifier::new(&rules);
         let mut out = Outbox::new(events, event_limit);
         out.now = now;
-        mechanisms.cache.warm(&rules, now, &mut out);
+        mechanisms.cache.warm(now, &mut out);
         let info = SessionInfo {
             session_id: ResultId::new(seed.0, now.as_nanos()).to_string(),
             seed: seed.0,
@@ -824,7 +824,7 @@ impl Engine {
             Command::Flags(command) => {
                 self.mechanisms.flags.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
-            Command::Cache(command) => Ok(self.mechanisms.cache.command(command, &mut self.out)),
+            Command::Cache(command) => Ok(self.mechanisms.cache.command(command, now, &mut self.out)),
             Command::Chaos(command) => {
                 self.mechanisms.chaos.command(&command, by, &mut self.out).map_err(|error| refuse(&error))
             }

@@ -1,94 +1,109 @@
-//! The entries and the order in which they leave: slots in a vector, linked by index, so that every operation is O(1)
-//! and a full cache allocates nothing.
+//! The entries: slots in a vector, found by a table of slot numbers, so that a full cache allocates nothing. Which of
+//! them leaves is the order's to say.
+//!
+//! ```
+//! use fizzops::domain::Timestamp;
+//! use fizzops::mechanisms::cache::{Found, Policy, Store};
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//!
+//! let now = Timestamp::EPOCH;
+//! let mut store: Store<u64, &str> = Store::new(Policy::Sieve, 2, ChaCha8Rng::seed_from_u64(1));
+//! let mut left = Vec::new();
+//! for (key, value) in [(1, "one"), (2, "two")] {
+//!     store.put(key, value, 1, now, Timestamp::MAX, |entry| left.push(entry.key));
+//! }
+//! assert!(matches!(store.get(&1, now), Found::Fresh("one")));
+//! assert!(matches!(store.get(&3, now), Found::Nothing));
+//! store.put(3, "three", 1, now, Timestamp::MAX, |entry| left.push(entry.key));
+//! assert_eq!(left, [2], "1 was used, so it is spared");
+//! ```
 
-use rand::RngExt;
+use std::hash::{BuildHasher as _, Hash};
+
+use hashbrown::HashTable;
 use rand_chacha::ChaCha8Rng;
-use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
+use rustc_hash::FxBuildHasher;
 
-use crate::domain::{RuleMask, Timestamp};
+use super::order::{AnyOrder, Order, Policy};
+use crate::domain::Timestamp;
 
-/// Which entry leaves a full cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Policy {
-    /// The one whose last use is longest ago.
-    #[default]
-    Lru,
-    /// The one that came first.
-    Fifo,
-    /// Any, all equally likely.
-    #[serde(alias = "dramatic_random")]
-    Random,
-}
-
-impl Policy {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Lru, Self::Fifo, Self::Random];
-
-    /// As it is written in files and flags.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lru => "lru",
-            Self::Fifo => "fifo",
-            Self::Random => "random",
-        }
-    }
-}
-
-/// What an answer is kept under: the number, and the rules that were on for it. So an answer from before a flag
-/// changed is never served after it.
-pub type Key = (i64, RuleMask);
-
-/// An answer that is kept.
+/// A value that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct Entry<K, V> {
     /// What it is kept under.
-    pub key: Key,
-    /// The rules that matched.
-    pub matched: RuleMask,
+    pub key: K,
+    /// The value.
+    pub value: V,
     /// When it came in.
     pub created: Timestamp,
+    /// After this it is no longer good.
+    pub expires: Timestamp,
     /// How often it was used.
-    pub uses: u64,
+    pub uses: u32,
+    /// How much of the capacity it takes.
+    pub weight: u32,
 }
 
-const NIL: u32 = u32::MAX;
-
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    entry: Entry,
-    newer: u32,
-    older: u32,
+/// What a look-up found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<K, V> {
+    /// A value that is good.
+    Fresh(V),
+    /// One that was no longer good; it has been taken out.
+    Stale(Entry<K, V>),
+    /// None.
+    Nothing,
 }
 
-/// Entries up to a capacity.
+/// Entries up to a capacity, in units of weight.
 #[derive(Debug)]
-pub struct Store {
+pub struct Store<K, V> {
     policy: Policy,
-    capacity: usize,
-    places: FxHashMap<Key, u32>,
-    nodes: Vec<Node>,
-    newest: u32,
-    oldest: u32,
+    capacity: u64,
+    weight: u64,
+    places: HashTable<u32>,
+    /// Empty ones are `None`; a slot keeps its number for as long as its entry is there.
+    slots: Vec<Option<Entry<K, V>>>,
+    free: Vec<u32>,
+    order: AnyOrder<K>,
+    /// The slot that is looked at next for an entry that is no longer good.
+    sweep: usize,
     rng: ChaCha8Rng,
 }
 
-impl Store {
-    /// Empty; `capacity` is at least 1 and below 2^32 - 1.
-    pub fn new(policy: Policy, capacity: usize, rng: ChaCha8Rng) -> Self {
-        let capacity = capacity.clamp(1, NIL as usize - 1);
-        Self { policy, capacity, places: FxHashMap::default(), nodes: Vec::new(), newest: NIL, oldest: NIL, rng }
+/// More entries than this have no number.
+const SLOTS: u64 = u32::MAX as u64 - 1;
+
+impl<K: Copy + Eq + Hash, V: Copy> Store<K, V> {
+    /// Empty; `capacity` is at least 1.
+    pub fn new(policy: Policy, capacity: u64, rng: ChaCha8Rng) -> Self {
+        let capacity = capacity.max(1);
+        Self {
+            policy,
+            capacity,
+            weight: 0,
+            places: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            order: AnyOrder::new(policy, capacity, &rng),
+            sweep: 0,
+            rng,
+        }
     }
 
     /// How many entries it has.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.places.len()
     }
 
     /// It has none.
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.places.is_empty()
+    }
+
+    /// What its entries weigh together; never more than the capacity.
+    pub const fn weight(&self) -> u64 {
+        self.weight
     }
 
     /// The policy.
@@ -96,186 +111,166 @@ impl Store {
         self.policy
     }
 
-    /// From now on entries leave by this policy.
+    /// From now on entries leave by this policy. Those that are there are to it as if they had come in just now, one
+    /// after another.
     pub fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
+        self.order = AnyOrder::new(policy, self.capacity, &self.rng);
+        let mut there: Vec<u32> = self.places.iter().copied().collect();
+        there.sort_unstable_by_key(|slot| self.entry(*slot).map(|entry| (entry.created, *slot)));
+        for slot in there {
+            if let Some(entry) = self.entry(slot) {
+                let (key, weight) = (entry.key, entry.weight);
+                self.order.miss(&key);
+                self.order.insert(slot, &key, weight);
+            }
+        }
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Entry<K, V>> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    fn find(&self, key: &K) -> Option<u32> {
+        let slots = &self.slots;
+        let same = |slot: &u32| matches!(slots.get(*slot as usize), Some(Some(entry)) if entry.key == *key);
+        self.places.find(FxBuildHasher.hash_one(key), same).copied()
     }
 
     /// Looks `key` up without using it.
-    pub fn peek(&self, key: &Key) -> Option<&Entry> {
-        self.places.get(key).and_then(|place| self.nodes.get(*place as usize)).map(|node| &node.entry)
+    pub fn peek(&self, key: &K) -> Option<&Entry<K, V>> {
+        self.find(key).and_then(|slot| self.entry(slot))
     }
 
-    /// Uses `key`.
-    pub fn get(&mut self, key: &Key) -> Option<RuleMask> {
-        let place = *self.places.get(key)?;
-        if self.policy == Policy::Lru && place != self.newest {
-            self.unlink(place);
-            self.link_newest(place);
-        }
-        let node = self.nodes.get_mut(place as usize)?;
-        node.entry.uses += 1;
-        Some(node.entry.matched)
+    /// The value of `key`, to be changed in place without being a use.
+    pub fn value_mut(&mut self, key: &K) -> Option<&mut V> {
+        let slot = self.find(key)?;
+        self.slots.get_mut(slot as usize)?.as_mut().map(|entry| &mut entry.value)
     }
 
-    /// Puts an answer in; the entry that had to leave for it is returned.
-    pub fn put(&mut self, key: Key, matched: RuleMask, now: Timestamp) -> Option<Entry> {
-        if let Some(place) = self.places.get(&key).copied() {
-            if let Some(node) = self.nodes.get_mut(place as usize) {
-                node.entry = Entry { key, matched, created: now, uses: node.entry.uses };
-            }
-            return None;
-        }
-        let evicted =
-            if self.nodes.len() >= self.capacity { self.victim().and_then(|key| self.remove(&key)) } else { None };
-        let place = self.nodes.len() as u32;
-        self.nodes.push(Node { entry: Entry { key, matched, created: now, uses: 0 }, newer: NIL, older: NIL });
-        self.places.insert(key, place);
-        self.link_newest(place);
-        evicted
-    }
-
-    fn victim(&mut self) -> Option<Key> {
-        let place = match self.policy {
-            Policy::Lru | Policy::Fifo => self.oldest as usize,
-            Policy::Random => self.rng.random_range(0..self.nodes.len()),
+    /// Uses `key`. What is no longer good at `now` is taken out.
+    pub fn get(&mut self, key: &K, now: Timestamp) -> Found<K, V> {
+        let Some(slot) = self.find(key) else {
+            self.order.miss(key);
+            return Found::Nothing;
         };
-        self.nodes.get(place).map(|node| node.entry.key)
-    }
-
-    /// Takes an entry out. The last slot moves into its place, so that the slots stay dense.
-    pub fn remove(&mut self, key: &Key) -> Option<Entry> {
-        let place = self.places.remove(key)?;
-        self.unlink(place);
-        let node = self.nodes.swap_remove(place as usize);
-        let moved_from = self.nodes.len() as u32;
-        if place != moved_from
-            && let Some(moved) = self.nodes.get(place as usize).copied()
-        {
-            self.places.insert(moved.entry.key, place);
-            match self.nodes.get_mut(moved.newer as usize) {
-                Some(newer) => newer.older = place,
-                None => self.newest = place,
+        match self.slots.get_mut(slot as usize) {
+            Some(Some(entry)) if entry.expires >= now => {
+                entry.uses = entry.uses.saturating_add(1);
+                let value = entry.value;
+                self.order.hit(slot, key);
+                Found::Fresh(value)
             }
-            match self.nodes.get_mut(moved.older as usize) {
-                Some(older) => older.newer = place,
-                None => self.oldest = place,
+            _ => {
+                let stale = self.remove(key);
+                self.order.miss(key);
+                stale.map_or(Found::Nothing, Found::Stale)
             }
         }
-        Some(node.entry)
     }
 
-    /// Takes out every entry for which `gone` holds; how many that were. O(n), for commands only.
-    pub fn remove_if(&mut self, mut gone: impl FnMut(&Entry) -> bool) -> usize {
-        let keys: Vec<Key> = self.nodes.iter().filter(|node| gone(&node.entry)).map(|node| node.entry.key).collect();
-        keys.iter().filter(|key| self.remove(key).is_some()).count()
-    }
-
-    /// Takes out everything; how many entries that were.
-    pub fn clear(&mut self) -> usize {
-        let count = self.nodes.len();
-        self.places.clear();
-        self.nodes.clear();
-        self.newest = NIL;
-        self.oldest = NIL;
-        count
-    }
-
-    fn unlink(&mut self, place: u32) {
-        let Some(Node { newer, older, .. }) = self.nodes.get(place as usize).copied() else { return };
-        match self.nodes.get_mut(newer as usize) {
-            Some(node) => node.older = older,
-            None => self.newest = older,
-        }
-        match self.nodes.get_mut(older as usize) {
-            Some(node) => node.newer = newer,
-            None => self.oldest = newer,
-        }
-    }
-
-    fn link_newest(&mut self, place: u32) {
-        let was = self.newest;
-        if let Some(node) = self.nodes.get_mut(place as usize) {
-            node.newer = NIL;
-            node.older = was;
-        }
-        match self.nodes.get_mut(was as usize) {
-            Some(node) => node.newer = place,
-            None => self.oldest = place,
-        }
-        self.newest = place;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use rand_chacha::rand_core::SeedableRng;
-
-    fn store(policy: Policy, capacity: usize) -> Store {
-        Store::new(policy, capacity, ChaCha8Rng::seed_from_u64(1))
-    }
-
-    /// The slow and obvious version: a list, oldest first.
-    fn model(policy: Policy, list: &mut Vec<(i64, u64)>, capacity: usize, number: i64, value: u64) -> Option<u64> {
-        if let Some(at) = list.iter().position(|entry| entry.0 == number) {
-            let found = list[at].1;
-            if policy == Policy::Lru {
-                let entry = list.remove(at);
-                list.push(entry);
+    /// Puts a value in, after a look-up that did not find it; each entry that has to leave for it goes to `left`. What
+    /// weighs more than the capacity is not put in. A value that is there already is replaced, and keeps its uses.
+    pub fn put(
+        &mut self,
+        key: K,
+        value: V,
+        weight: u32,
+        now: Timestamp,
+        expires: Timestamp,
+        mut left: impl FnMut(Entry<K, V>),
+    ) {
+        let weight = weight.max(1);
+        if let Some(slot) = self.find(&key) {
+            if let Some(Some(entry)) = self.slots.get_mut(slot as usize)
+                && entry.weight == weight
+            {
+                *entry = Entry { value, created: now, expires, ..*entry };
+                return;
             }
-            return Some(found);
+            self.remove(&key);
         }
-        if list.len() == capacity {
-            list.remove(0);
+        if u64::from(weight) > self.capacity {
+            return;
         }
-        list.push((number, value));
-        None
-    }
-
-    proptest! {
-        #[test]
-        fn lru_and_fifo_do_what_the_obvious_list_does(
-            numbers in prop::collection::vec(0i64..40, 1..600),
-            capacity in 1usize..20,
-            lru in any::<bool>(),
-        ) {
-            let policy = if lru { Policy::Lru } else { Policy::Fifo };
-            let mut store = store(policy, capacity);
-            let mut list = Vec::new();
-            for (value, number) in numbers.into_iter().enumerate() {
-                let key = (number, RuleMask(3));
-                let expected = model(policy, &mut list, capacity, number, value as u64);
-                prop_assert_eq!(store.get(&key).map(|mask| mask.0), expected);
-                if expected.is_none() {
-                    store.put(key, RuleMask(value as u64), Timestamp::EPOCH);
+        while self.weight + u64::from(weight) > self.capacity || self.len() as u64 >= SLOTS {
+            match self.evict() {
+                Some(entry) => left(entry),
+                None => return,
+            }
+        }
+        let entry = Some(Entry { key, value, created: now, expires, uses: 0, weight });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(place) = self.slots.get_mut(slot as usize) {
+                    *place = entry;
                 }
-                prop_assert_eq!(store.len(), list.len());
+                slot
             }
-        }
+            None => {
+                self.slots.push(entry);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let slots = &self.slots;
+        let hash = |slot: &u32| match slots.get(*slot as usize) {
+            Some(Some(entry)) => FxBuildHasher.hash_one(entry.key),
+            // A slot in the table has an entry.
+            _ => 0,
+        };
+        self.places.insert_unique(FxBuildHasher.hash_one(key), slot, hash);
+        self.weight += u64::from(weight);
+        self.order.insert(slot, &key, weight);
+    }
 
-        #[test]
-        fn whatever_is_removed_the_rest_stays_linked(
-            steps in prop::collection::vec((0i64..12, any::<bool>()), 1..300),
-            policy in prop::sample::select(&Policy::ALL[..]),
-        ) {
-            let mut store = store(policy, 8);
-            let mut known = std::collections::BTreeSet::new();
-            for (number, put) in steps {
-                let key = (number, RuleMask(1));
-                if put {
-                    if let Some(gone) = store.put(key, RuleMask(1), Timestamp::EPOCH) {
-                        known.remove(&gone.key.0);
-                    }
-                    known.insert(number);
-                } else {
-                    prop_assert_eq!(store.remove(&key).is_some(), known.remove(&number));
-                }
-                prop_assert!(store.len() <= 8);
-                prop_assert_eq!(store.len(), known.len());
-                prop_assert!(known.iter().all(|number| store.peek(&(*number, RuleMask(1))).is_some()));
+    fn evict(&mut self) -> Option<Entry<K, V>> {
+        let slots = &self.slots;
+        #[expect(clippy::expect_used, reason = "an order has only slots that were put in and not taken out since")]
+        let key_of = |slot: u32| slots.get(slot as usize).and_then(Option::as_ref).expect("the slot is in use").key;
+        let slot = self.order.evict(&key_of)?;
+        self.take(slot)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &K) -> Option<Entry<K, V>> {
+        let slot = self.find(key)?;
+        self.order.remove(slot);
+        self.take(slot)
+    }
+
+    fn take(&mut self, slot: u32) -> Option<Entry<K, V>> {
+        let entry = self.slots.get_mut(slot as usize)?.take()?;
+        if let Ok(found) = self.places.find_entry(FxBuildHasher.hash_one(entry.key), |place| *place == slot) {
+            found.remove();
+        }
+        self.free.push(slot);
+        self.weight -= u64::from(entry.weight);
+        Some(entry)
+    }
+
+    /// Looks at the next `count` slots, and takes out what is no longer good at `now`. Called with a small count at each
+    /// put, it keeps what nobody asks for from staying for ever, in O(1).
+    pub fn sweep(&mut self, count: usize, now: Timestamp, mut left: impl FnMut(Entry<K, V>)) {
+        for _ in 0..count.min(self.slots.len()) {
+            self.sweep = if self.sweep + 1 < self.slots.len() { self.sweep + 1 } else { 0 };
+            let gone = match self.slots.get(self.sweep) {
+                Some(Some(entry)) if entry.expires < now => entry.key,
+                _ => continue,
+            };
+            if let Some(entry) = self.remove(&gone) {
+                left(entry);
             }
         }
+    }
+
+    /// Takes out every entry for which `gone` holds, to `left`. O(n), for commands only.
+    pub fn remove_if(&mut self, mut gone: impl FnMut(&Entry<K, V>) -> bool, mut left: impl FnMut(Entry<K, V>)) {
+        let keys: Vec<K> = self.slots.iter().flatten().filter(|entry| gone(entry)).map(|entry| entry.key).collect();
+        keys.iter().filter_map(|key| self.remove(key)).for_each(&mut left);
+    }
+
+    /// The entries, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<K, V>> {
+        self.slots.iter().flatten()
     }
 }
