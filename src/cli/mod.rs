@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share. Results go to stdout; everything else to stderr.
 
+mod cache;
 mod config;
 mod exit;
 mod explain;
@@ -56,6 +57,8 @@ enum Sub {
     Replay(replay::ReplayArgs),
     /// The audit ledger
     Ledger(ledger::LedgerArgs),
+    /// Cache policies, compared on what was really asked for
+    Cache(cache::CacheArgs),
     /// The resolved configuration
     Config(config::ConfigArgs),
     /// What an error code means, and what to do about it
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Gameday(args)) => gameday::main(&args),
         Some(Sub::Replay(args)) => replay::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
+        Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),
     };

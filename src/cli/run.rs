@@ -71,7 +71,7 @@ pub struct RunArgs {
     /// Keep answers
     #[arg(long)]
     cache: bool,
-    /// Which answer leaves a full cache: lru, fifo or random
+    /// Which answer leaves a full cache: lru, lfu, fifo, random, clock, 2q, arc, lirs, sieve, s3_fifo or w_tinylfu
     #[arg(long, value_name = "POLICY")]
     cache_policy: Option<String>,
     /// How many answers are kept

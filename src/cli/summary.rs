@@ -113,10 +113,11 @@ pub fn breakers(breakers: &[BreakerView]) -> String {
 pub fn cache(cache: &CacheView) -> String {
     let ratio = cache.hit_ratio().map_or("no look-up yet".into(), |ratio| format!("{:.1} % hits", ratio * 100.0));
     format!(
-        "cache {}: {} of {} answers, {ratio} ({} hits, {} misses), {} evicted, {} expired, {} invalidated\n",
+        "cache {}: {} of {} {}, {ratio} ({} hits, {} misses), {} evicted, {} expired, {} invalidated\n",
         cache.policy,
-        grouped(cache.entries),
+        grouped(cache.weight),
         grouped(cache.capacity),
+        cache.unit,
         grouped(cache.hits),
         grouped(cache.misses),
         grouped(cache.evicted),

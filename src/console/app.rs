@@ -23,7 +23,7 @@ use crate::domain::{Outcome, Payload};
 use crate::engine::director::Verdict;
 use crate::engine::{Command, Frame, SessionInfo, Snapshot};
 use crate::mechanisms::breaker::BreakerCommand;
-use crate::mechanisms::cache::CacheCommand;
+use crate::mechanisms::cache::{CacheCommand, Policy};
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::slo::{AlertState, SloCommand};
@@ -246,6 +246,13 @@ impl App {
                 let entries = grouped(snapshot.cache.entries);
                 let question = format!("Clear the cache? {entries} answers must be computed again.");
                 Ok((Command::Cache(CacheCommand::Clear), question))
+            }
+            Action::NextPolicy => {
+                let all = Policy::ALL;
+                let at = all.iter().position(|policy| policy.name() == snapshot.cache.policy).map_or(0, |at| at + 1);
+                let policy = all.get(at).copied().unwrap_or_default();
+                let question = format!("Let the cache evict by {policy} instead of {}?", snapshot.cache.policy);
+                Ok((Command::Cache(CacheCommand::SetPolicy { policy }), question))
             }
             Action::Acknowledge => plain(Command::Slo(SloCommand::Acknowledge { alert: None })),
             Action::StartGameDay => named("this session has no game days").map(|name| {

@@ -36,6 +36,14 @@ pub fn picture(app: &App, width: u16, height: u16, kind: Picture) -> String {
     text
 }
 
+/// A buffer as text without colours.
+pub fn text(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = plain(buffer, &mut text);
+    text
+}
+
 /// Rows of runs of cells of the same style: where each begins, and its text.
 fn runs(buffer: &Buffer) -> impl Iterator<Item = Vec<(u16, Style, String)>> {
     let area = buffer.area;

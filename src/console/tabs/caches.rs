@@ -28,15 +28,15 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
 pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let theme = view.theme;
     let cache = &view.now().cache;
-    let full = if cache.capacity > 0 { cache.entries as f64 / cache.capacity as f64 } else { 0.0 };
+    let full = if cache.capacity > 0 { cache.weight as f64 / cache.capacity as f64 } else { 0.0 };
     let width = usize::from(area.width).saturating_sub(50).clamp(10, 60);
-    let rows = vec![
+    let mut rows = vec![
         line(
             theme,
             [
                 (Role::Muted, "fill      ".into()),
                 (Role::Chart, gauge(theme, full, width)),
-                (Role::Text, format!("  {} of {} answers", grouped(cache.entries), grouped(cache.capacity))),
+                (Role::Text, format!("  {} of {} {}", grouped(cache.weight), grouped(cache.capacity), cache.unit)),
             ],
         ),
         line(
@@ -70,9 +70,22 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
             ],
         ),
     ];
-    widgets::lines(widgets::take(&mut area, 4), buf, rows);
+    let [modified, exclusive, shared] = cache.lines;
+    let copies = match cache.shards.as_slice() {
+        [_] => format!("1 shard, {} steps: ", grouped(cache.steps)),
+        many => format!(
+            "{} shards, {} steps, {} hits by peers: ",
+            many.len(),
+            grouped(cache.steps),
+            grouped(cache.peer_hits)
+        ),
+    };
+    let states =
+        format!("{copies}{} exclusive, {} modified, {} shared", grouped(exclusive), grouped(modified), grouped(shared));
+    rows.push(line(theme, [(Role::Muted, "coherence ".to_owned()), (Role::Text, states)]));
+    widgets::lines(widgets::take(&mut area, 5), buf, rows);
     widgets::take(&mut area, 1);
-    let rows = chart_rows(area, 7, 2).min(8);
+    let rows = chart_rows(area, 6, 2).min(8);
     charts(
         view,
         &[
@@ -106,7 +119,9 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         ("reason", Constraint::Length(12), false),
         ("used", Constraint::Length(8), true),
         ("age", Constraint::Length(12), true),
+        ("dignity", Constraint::Length(7), true),
         ("when", Constraint::Length(14), true),
+        ("", Constraint::Fill(1), false),
     ];
     let rows = cache.recent.iter().rev().map(|eviction| {
         vec![
@@ -114,7 +129,9 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
             (Role::Text, eviction.reason.clone()),
             (Role::Text, grouped(eviction.uses)),
             (Role::Text, format!("{:.1} s", eviction.age_ms as f64 / 1_000.0)),
+            (Role::Text, format!("{:.0} %", eviction.dignity * 100.0)),
             (Role::Muted, ago(eviction.at, view.at())),
+            (Role::Muted, eviction.eulogy.clone().unwrap_or_default()),
         ]
     });
     widgets::table(theme, &columns, rows.collect(), None, area, buf);

@@ -180,7 +180,8 @@ impl CacheMiddleware {
             return 0;
         }
         // Answers beyond the capacity would only push the first ones out again.
-        let entries = self.warm_with((from..=to).take(usize::try_from(self.config.max_size).unwrap_or(usize::MAX)), now, out);
+        let entries =
+            self.warm_with((from..=to).take(usize::try_from(self.config.max_size).unwrap_or(usize::MAX)), now, out);
         out.emit(Kind::CacheWarming, || Payload::CacheWarming { entries, from, to });
         entries
     }
@@ -190,7 +191,14 @@ impl CacheMiddleware {
         let rules = Arc::clone(&self.rules);
         let mut entries = 0;
         for number in numbers {
-            self.keep(entries % u64::from(self.shards.count()), number, rules.all(), rules.matches(number, rules.all()), now, out);
+            self.keep(
+                entries % u64::from(self.shards.count()),
+                number,
+                rules.all(),
+                rules.matches(number, rules.all()),
+                now,
+                out,
+            );
             entries += 1;
         }
         entries
@@ -286,7 +294,10 @@ impl CacheMiddleware {
             uses: entry.uses.into(),
             dignity,
             // The same answer gets the same words, whenever it is looked at.
-            eulogy: self.config.enable_eulogies.then(|| eulogy(&departed, number.unsigned_abs() ^ entry.created.as_nanos())),
+            eulogy: self
+                .config
+                .enable_eulogies
+                .then(|| eulogy(&departed, number.unsigned_abs() ^ entry.created.as_nanos())),
         }
     }
 }
@@ -307,7 +318,8 @@ impl Middleware for CacheMiddleware {
         let (number, now) = (context.number, context.now);
         let shard = (context.sequence % u64::from(self.shards.count())) as u32;
         let Self { shards, record, .. } = self;
-        let found = shards.read(shard, &(number, context.rules), now, &mut |happened| record.happened(happened, now, out));
+        let found =
+            shards.read(shard, &(number, context.rules), now, &mut |happened| record.happened(happened, now, out));
         let (matched, peer) = match found {
             Read::Own(matched) => (matched, false),
             Read::Peer(matched) => (matched, true),

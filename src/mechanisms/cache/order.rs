@@ -109,7 +109,8 @@ impl FromStr for Policy {
         let wanted = plain(text);
         let wanted = if wanted == "dramaticrandom" { "random".into() } else { wanted };
         Self::ALL.into_iter().find(|policy| plain(policy.name()) == wanted).ok_or_else(|| {
-            let hint = nearest(text, Self::ALL.map(Self::name)).map_or_else(String::new, |name| format!(", did you mean {name}?"));
+            let hint = nearest(text, Self::ALL.map(Self::name))
+                .map_or_else(String::new, |name| format!(", did you mean {name}?"));
             UnknownPolicy(text.to_owned(), hint)
         })
     }

@@ -191,13 +191,7 @@ impl<K: Copy + Eq + Hash, V: Copy> Shards<K, V> {
     }
 
     /// Reads in `shard`. What another shard has is copied: both have it SHARED then.
-    pub fn read(
-        &mut self,
-        shard: u32,
-        key: &K,
-        now: Timestamp,
-        happened: &mut impl FnMut(Happened<K, V>),
-    ) -> Read<V> {
+    pub fn read(&mut self, shard: u32, key: &K, now: Timestamp, happened: &mut impl FnMut(Happened<K, V>)) -> Read<V> {
         let Some(store) = self.stores.get_mut(shard as usize) else { return Read::Nothing };
         match store.get(key, now) {
             Found::Fresh(line) => return Read::Own(line.value),
@@ -380,7 +374,13 @@ mod tests {
         shards.write(1, 15, 2, 1, now, Timestamp::MAX, &mut watch);
         assert_eq!(
             steps,
-            [(0, Invalid, Exclusive), (0, Exclusive, Shared), (1, Invalid, Shared), (0, Shared, Invalid), (1, Shared, Modified)]
+            [
+                (0, Invalid, Exclusive),
+                (0, Exclusive, Shared),
+                (1, Invalid, Shared),
+                (0, Shared, Invalid),
+                (1, Shared, Modified)
+            ]
         );
         assert_eq!(shards.lines(), [1, 0, 0, 0]);
         assert_eq!(shards.steps(), 5);
@@ -398,7 +398,10 @@ mod tests {
         for key in [1, 1, 2, 2, 1] {
             shards.write(0, key, 0, 1, Timestamp::EPOCH, Timestamp::MAX, &mut watch);
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [Coherence::Modified, Coherence::Exclusive, Coherence::Invalid]);
+        assert_eq!(
+            seen.into_iter().collect::<Vec<_>>(),
+            [Coherence::Modified, Coherence::Exclusive, Coherence::Invalid]
+        );
     }
 
     #[test]

@@ -242,7 +242,11 @@ mod obvious {
                     self.a_m.remove(0);
                 }
             }
-            if returning { self.a_m.push(key) } else { self.a1_in.push(key) }
+            if returning {
+                self.a_m.push(key)
+            } else {
+                self.a1_in.push(key)
+            }
             false
         }
     }
@@ -376,7 +380,11 @@ mod obvious {
                 self.evict();
             }
             let fills = !self.evicted && self.small.len() >= self.small_size();
-            if returning || fills { self.main.push_back((key, 0)) } else { self.small.push_back((key, 0)) }
+            if returning || fills {
+                self.main.push_back((key, 0))
+            } else {
+                self.small.push_back((key, 0))
+            }
             false
         }
     }
@@ -484,9 +492,7 @@ fn model(policy: Policy, capacity: usize) -> Option<Box<dyn obvious::Model>> {
             ghosts: vec![],
             evicted: false,
         }),
-        Policy::Lirs => {
-            Box::new(obvious::Lirs { capacity, stack: vec![], queue: vec![], low: vec![], left: vec![] })
-        }
+        Policy::Lirs => Box::new(obvious::Lirs { capacity, stack: vec![], queue: vec![], low: vec![], left: vec![] }),
         // The one draws, the other counts by a sketch of hashes: both are tested by what holds of them.
         Policy::Random | Policy::WTinyLfu => return None,
     })

@@ -26,13 +26,7 @@ pub struct Lfu {
 
 impl Default for Lfu {
     fn default() -> Self {
-        Self {
-            links: Links::default(),
-            bucket_of: Vec::new(),
-            buckets: Vec::new(),
-            free: Vec::new(),
-            fewest: NIL,
-        }
+        Self { links: Links::default(), bucket_of: Vec::new(), buckets: Vec::new(), free: Vec::new(), fewest: NIL }
     }
 }
 
