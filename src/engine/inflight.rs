@@ -44,11 +44,6 @@ impl InFlight {
         self.count
     }
 
-    /// Nobody waits.
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Keeps `context`, which is due at `due` or as soon as `checks` have all reported, whichever is later.
     pub fn put(&mut self, context: Context, answer: Answer, checks: u32, due: Timestamp) -> (Slot, u64) {
         self.keep(Waiting { context, answer, checks_left: checks, due, resting: false, ticket: 0 })
