@@ -53,7 +53,7 @@ fn engine(settings: &Settings) -> Engine {
 }
 
 fn finish(engine: &mut Engine) -> Vec<Evaluation> {
-    let mut results = Vec::new();
+    let mut results: Vec<_> = std::iter::from_fn(|| engine.next_result()).collect();
     while let Some(due) = engine.next_due() {
         assert!(due >= engine.now(), "time goes on");
         engine.advance(due, 1_000);
@@ -253,9 +253,13 @@ fn a_place_is_held_through_all_attempts() {
     // One place: the second evaluation begins when the first has failed three times, at 1 + 20 + 1 + 20 + 1 ms.
     let mut settings = settings(2, 0, 1);
     failing(&mut settings, 5);
-    settings.chaos.seed = Some(3);
     bulkhead(&mut settings, 1, 1, 1_000);
-    let (results, snapshot) = run(&settings);
+    // Four in five attempts fail: among a few seeds there is one where all six do.
+    let failed = (0..100).find_map(|seed| {
+        settings.chaos.seed = Some(seed);
+        Some(run(&settings)).filter(|(results, _)| results.iter().all(|result| result.outcome == Outcome::Failed))
+    });
+    let (results, snapshot) = failed.unwrap();
     assert_eq!(results.iter().map(|result| result.attempts).collect::<Vec<_>>(), [3, 3]);
     assert_eq!(micros(&results), [43_000, 86_000]);
     assert_eq!((snapshot.bulkhead.peak, snapshot.bulkhead.average_held_ms), (1, Some(43.0)));
@@ -364,7 +368,7 @@ fn orders() -> impl Strategy<Value = Vec<(u64, Command)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// Whatever is configured: each number that was admitted has exactly one result, and nothing is held any more.
     #[test]
