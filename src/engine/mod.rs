@@ -467,12 +467,12 @@ impl Engine {
                 // Before anything else that is due: who arrives now comes after those who wait.
                 done += usize::from(self.take_turn());
             } else if next == due {
-                if let Some((at, waiting)) = self.inflight.take_due(now) {
+                if let Some((at, mut waiting)) = self.inflight.take_due(now) {
                     let at = self.wall.map_or(at, |clock| clock.now());
                     if waiting.resting {
                         self.try_again(waiting.context, at);
                     } else {
-                        self.complete(waiting.context, Some(waiting.answer), at, None);
+                        self.complete(&mut waiting.context, Some(waiting.answer), at, None);
                     }
                     done += 1;
                 }
@@ -534,10 +534,14 @@ impl Engine {
     }
 
     /// On with an evaluation that has come in as far as `flow` says.
+    #[inline]
     fn go(&mut self, mut context: Context, flow: Flow, stopwatch: Option<Stopwatch<'_>>) {
         let number = context.number;
         let (answer, checks, service) = match flow {
-            Flow::Wait => return self.park(context),
+            Flow::Wait => {
+                self.parked.push_back(context);
+                return;
+            }
             // What is refused or cached takes time too, or virtual time would stand still while a breaker is open.
             Flow::Finish if self.wall.is_none() => (None, RuleMask::NONE, self.service_time.shortest()),
             Flow::Finish => (None, RuleMask::NONE, Duration::ZERO),
@@ -546,7 +550,7 @@ impl Engine {
         let wait = context.delay + service;
         if wait.is_zero() && checks.is_empty() {
             let at = self.wall.map_or(self.now, |clock| clock.now());
-            self.complete(context, answer, at, stopwatch);
+            self.complete(&mut context, answer, at, stopwatch);
             return;
         }
         if wait > self.timeout {
@@ -582,7 +586,7 @@ impl Engine {
     /// The answer has come, or the evaluation ended without one.
     fn complete(
         &mut self,
-        mut context: Context,
+        context: &mut Context,
         answer: Option<Answer>,
         at: Timestamp,
         stopwatch: Option<Stopwatch<'_>>,
@@ -596,20 +600,17 @@ impl Engine {
         {
             context.answer(answer.matched, Source::Strategy);
             context.confidence = answer.confidence;
-            self.tell_rules(&context);
+            self.tell_rules(context);
         }
-        if context.attempt > 0 {
-            match self.attempted(context, stopwatch) {
-                Some(ended) => context = ended,
-                None => return,
-            }
+        if context.attempt == 0 || !self.goes_on(context, stopwatch) {
+            self.end(context, stopwatch);
         }
-        self.end(context, stopwatch);
     }
 
-    fn end(&mut self, mut context: Context, stopwatch: Option<Stopwatch<'_>>) {
-        self.chain.leave(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
-        self.mechanisms.timing.count(&context);
+    /// No attempt will follow.
+    fn end(&mut self, context: &mut Context, stopwatch: Option<Stopwatch<'_>>) {
+        self.chain.leave(&mut self.mechanisms, context, &mut self.out, stopwatch);
+        self.mechanisms.timing.count(context);
         let evaluation = context.finish();
         self.tally.record(self.now, &evaluation, self.watched);
         self.tell_result(&evaluation);

@@ -13,11 +13,6 @@ impl Engine {
         self.mechanisms.bulkhead.next_turn(self.now)
     }
 
-    /// Keeps an evaluation that has to wait for a place.
-    pub(super) fn park(&mut self, context: Context) {
-        self.parked.push_back(context);
-    }
-
     /// The wait of the first one is over: it goes on, or it is refused.
     pub(super) fn take_turn(&mut self) -> bool {
         let now = self.now;
@@ -34,24 +29,22 @@ impl Engine {
                 debug_assert_eq!(sequence, context.sequence);
                 self.mechanisms.bulkhead.refuse(&mut context);
                 self.chain.refuse(&mut context, now);
-                self.complete(context, None, now, None);
+                self.complete(&mut context, None, now, None);
             }
         }
         true
     }
 
-    /// An attempt has ended. When it is to be tried again, the context is kept until then and `None` comes back;
-    /// otherwise it is given back as it is to end. It has left everything inside of the retries.
-    pub(super) fn attempted(&mut self, mut context: Context, stopwatch: Option<Stopwatch<'_>>) -> Option<Context> {
-        let retries = self.retries;
-        self.chain.leave_attempt(&mut self.mechanisms, &mut context, retries, &mut self.out, stopwatch);
+    /// An attempt has ended, and the context leaves everything inside of the retries. Whether it will be tried again:
+    /// then it is kept until that is due, and `context` is empty.
+    pub(super) fn goes_on(&mut self, context: &mut Context, stopwatch: Option<Stopwatch<'_>>) -> bool {
+        self.chain.leave_attempt(&mut self.mechanisms, context, self.retries, &mut self.out, stopwatch);
         if self.halted && context.outcome != Outcome::Ok {
-            return Some(context);
+            return false;
         }
-        let Some(wait) = self.mechanisms.retry.again(&mut context) else { return Some(context) };
-        let due = self.now + wait;
-        self.inflight.rest(context, due);
-        None
+        let Some(wait) = self.mechanisms.retry.again(context) else { return false };
+        self.inflight.rest(std::mem::take(context), self.now + wait);
+        true
     }
 
     /// The wait between two attempts is over.
@@ -61,7 +54,7 @@ impl Engine {
         if self.halted {
             self.mechanisms.retry.forgo(&mut context);
             context.complete(self.now);
-            return self.end(context, None);
+            return self.end(&mut context, None);
         }
         let flow = self.chain.enter_again(&mut self.mechanisms, &mut context, self.now, &mut self.out);
         self.go(context, flow, None);

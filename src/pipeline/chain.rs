@@ -273,3 +273,93 @@ fn timed<T>(place: &mut Place, stopwatch: Option<Stopwatch<'_>>, work: impl FnOn
     place.time_ns += stopwatch().saturating_sub(start);
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventMask, RuleMask};
+
+    /// Says what it was asked, and answers what it is told to.
+    #[derive(Debug)]
+    struct Layer(&'static str, i16, Flow);
+
+    impl Middleware for Layer {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn priority(&self) -> i16 {
+            self.1
+        }
+
+        fn enter(&mut self, _context: &mut Context, _out: &mut Outbox) -> Flow {
+            self.2
+        }
+    }
+
+    struct Four([Layer; 4]);
+
+    impl Layers for Four {
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+
+        fn layer(&mut self, index: usize) -> &mut dyn Middleware {
+            &mut self.0[index]
+        }
+    }
+
+    /// The names of the middleware that were entered (`>`) and left (`<`) since the last look.
+    fn trail(out: &mut Outbox) -> String {
+        let step = |payload| match payload {
+            Payload::MiddlewareEntered { middleware, .. } => format!(">{middleware}"),
+            Payload::MiddlewareExited { middleware, .. } => format!("<{middleware}"),
+            other => panic!("{other:?}"),
+        };
+        out.take().into_iter().map(|event| step(event.payload)).collect()
+    }
+
+    #[test]
+    fn a_wait_and_another_attempt_go_through_each_middleware_as_often_as_they_should() {
+        let layer = |name, priority, flow| Layer(name, priority, flow);
+        let mut layers = Four([
+            layer("queue", -2, Flow::Wait),
+            layer("retry", -2, Flow::Continue),
+            layer("inner", 1, Flow::Continue),
+            layer("end", FINISHING, Flow::Continue),
+        ]);
+        let mut chain = Chain::new(&mut layers);
+        let mut out = Outbox::new(EventMask::ALL, 100);
+        let at = Timestamp::from_millis;
+        let mut context = Context::new(0, 1, RuleMask::NONE, at(0));
+        assert_eq!(chain.enter(&mut layers, &mut context, &mut out, None), Flow::Wait);
+        assert_eq!(trail(&mut out), ">queue");
+        let mut refused = context.clone();
+
+        assert_eq!(chain.resume(&mut layers, &mut context, at(3), &mut out, None), Flow::Continue);
+        assert_eq!(trail(&mut out), ">retry>inner");
+        assert_eq!((context.now, context.placed, context.admitted), (at(3), at(3), at(0)));
+        let retry = chain.place("retry").unwrap();
+        context.complete(at(10));
+        context.faults = 1;
+        chain.leave_attempt(&mut layers, &mut context, retry, &mut out, None);
+        assert_eq!(trail(&mut out), "<inner");
+        assert_eq!(chain.enter_again(&mut layers, &mut context, at(15), &mut out), Flow::Continue);
+        assert_eq!(trail(&mut out), ">inner");
+        assert_eq!((context.placed, context.attempted, context.faults, context.past_faults), (at(3), at(15), 0, 1));
+        context.complete(at(17));
+        assert_eq!(context.duration, Duration::from_millis(17));
+        chain.leave_attempt(&mut layers, &mut context, retry, &mut out, None);
+        chain.leave(&mut layers, &mut context, &mut out, None);
+        assert_eq!(trail(&mut out), "<inner<retry<queue<end");
+
+        chain.refuse(&mut refused, at(9));
+        refused.complete(at(9));
+        chain.leave(&mut layers, &mut refused, &mut out, None);
+        assert_eq!((trail(&mut out).as_str(), refused.duration), ("<end", Duration::from_millis(9)));
+        let figures: Vec<_> = chain.view().into_iter().map(|view| (view.calls, view.delay_ns / 1_000_000)).collect();
+        assert_eq!(figures, [(1, 3 + 9), (1, 5), (2, 0), (2, 0)]);
+        assert_eq!(chain.view()[0].short_circuits, 1);
+        assert_eq!(chain.place("end"), None, "it wraps nothing");
+    }
+}
