@@ -233,3 +233,17 @@ fn a_batch_ends_whatever_the_file_draws_for_the_console() {
     let ran = fizzops(&format!("run --config {example} --range 1 3 --rate 0 --no-summary"));
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "1\n2\nFizz\n"));
 }
+
+#[test]
+fn metadata_tells_the_attempts_where_failures_are_repeated() {
+    let args = "run --chaos-level 5 --virtual --range 1 50 --format ndjson --metadata --no-summary";
+    let attempts = |args: &str| {
+        let ran = common::fizzops(args);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let metadata = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["metadata"].clone();
+        ran.stdout.lines().map(|line| metadata(line)["attempts"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(attempts(args), [None; 50]);
+    let repeated = attempts(&format!("{args} --set limits.retry.enabled=true --set limits.retry.max_attempts=2"));
+    assert_eq!((repeated.iter().min(), repeated.iter().max()), (Some(&Some(1)), Some(&Some(2))));
+}

@@ -83,6 +83,9 @@ struct Metadata {
     source: crate::domain::Source,
     processing_time_ns: u64,
     faults: Vec<&'static str>,
+    /// Absent while nothing is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence: Option<f32>,
 }
@@ -163,6 +166,7 @@ impl<W: Write> Results<W> {
                 .filter(|fault| evaluation.faults & fault.bit() != 0)
                 .map(crate::mechanisms::chaos::Fault::name)
                 .collect(),
+            attempts: (evaluation.attempts > 0).then_some(evaluation.attempts),
             confidence: evaluation.confidence,
         });
         Record {

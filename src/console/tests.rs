@@ -17,6 +17,7 @@ use crate::gameday::Scenarios;
 use crate::mechanisms::breaker::BreakerCommand;
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::flags::FlagsCommand;
+use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand, RetryCommand};
 use crate::recording::{Recorder, Recording};
 
 /// A session on the virtual clock that has something of everything: 10 s of calm, a game day, chaos, a tripped breaker,
@@ -104,6 +105,21 @@ fn every_tab_at_both_sizes() {
             insta::assert_snapshot!(format!("{tab:?}_{width}x{height}"), text(&app, width, height));
         }
     }
+}
+
+#[test]
+fn limits_that_are_on_tell_their_figures() {
+    let orders = [
+        (1, Command::SetRate { per_second: 400 }),
+        (1, Command::Limiter(LimiterCommand::Enable)),
+        (1, Command::Bulkhead(BulkheadCommand::MaxConcurrent { max_concurrent: 3 })),
+        (1, Command::Bulkhead(BulkheadCommand::Enable)),
+        (1, Command::Retry(RetryCommand::Enable)),
+        (1, Command::Chaos(ChaosCommand::SetLevel { level: 4 })),
+    ];
+    let mut app = app(&session(&orders, 12));
+    press(&mut app, "2");
+    insta::assert_snapshot!("limits_on_160x45", text(&app, 160, 45));
 }
 
 #[test]

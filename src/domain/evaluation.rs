@@ -152,14 +152,17 @@ pub struct Evaluation {
     pub correct: bool,
     /// Who gave the answer.
     pub source: Source,
-    /// From admission to the end, injected latency included.
+    /// From admission to the end: waits for a place and between attempts, every attempt and injected latency included.
+    /// Zero for what was refused on arrival.
     pub duration: Duration,
     /// When a rejected caller may try again.
     pub retry_after: Option<Duration>,
     /// The strategy's lowest confidence, where it has one, 0 to 1.
     pub confidence: Option<f32>,
-    /// Injected faults that touched it, a bit each in the order of the reference's table.
+    /// Injected faults that touched any of its attempts, a bit each in the order of the reference's table.
     pub faults: u8,
+    /// How often it was tried; 0 where nothing is tried again.
+    pub attempts: u32,
 }
 
 impl Evaluation {

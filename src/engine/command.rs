@@ -7,7 +7,7 @@ use crate::mechanisms::cache::CacheCommand;
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
-use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand};
+use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand, RetryCommand};
 use crate::mechanisms::slo::SloCommand;
 
 /// A command.
@@ -32,6 +32,8 @@ pub enum Command {
     Limiter(LimiterCommand),
     /// To the bulkhead.
     Bulkhead(BulkheadCommand),
+    /// To the retries.
+    Retry(RetryCommand),
     /// To the breakers.
     Breaker(BreakerCommand),
     /// To the flags.
@@ -51,7 +53,8 @@ pub enum Command {
     },
     /// End the running game day before its time.
     AbortGameDay,
-    /// End the session: what waits is finished, the ledger's last block is closed.
+    /// End the session: what waits for an answer or a place is finished, what waits for another attempt ends as its last
+    /// one did, the ledger's last block is closed.
     Stop,
 }
 

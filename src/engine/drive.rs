@@ -114,7 +114,7 @@ pub async fn drive(
             tokio::spawn(async move { checked.send(check.make()) });
         }
         if deliver(&mut engine, &mut sinks).is_break() {
-            engine.stopping = true;
+            engine.halt();
             engine.finish_if_done();
         }
         if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {

@@ -12,7 +12,7 @@ use crate::mechanisms::cache::CacheView;
 use crate::mechanisms::chaos::ChaosView;
 use crate::mechanisms::flags::FlagsView;
 use crate::mechanisms::i18n::I18nView;
-use crate::mechanisms::limits::{BulkheadView, LimiterView};
+use crate::mechanisms::limits::{BulkheadView, LimiterView, RetryView};
 use crate::mechanisms::slo::SlosView;
 use crate::pipeline::chain::LayerView;
 use crate::pipeline::timing::LatencyView;
@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub finished: bool,
     /// Evaluations a second asked for; 0 is as fast as they go.
     pub rate: u32,
-    /// Evaluations that wait for their answers.
+    /// Evaluations that wait for their answers, for a place in the bulkhead or for their next attempt.
     pub in_flight: u64,
     /// Counts since the start.
     pub counts: Counts,
@@ -68,6 +68,8 @@ pub struct Snapshot {
     pub limiter: LimiterView,
     /// The bulkhead.
     pub bulkhead: BulkheadView,
+    /// The retries.
+    pub retry: RetryView,
     /// The breakers.
     pub breakers: Vec<BreakerView>,
     /// Fault injection.

@@ -1,4 +1,5 @@
-//! Evaluations that have been let in and wait for their answer, and the order in which they come due.
+//! Evaluations that have been let in and wait for their answer or for their next attempt, and the order in which they
+//! come due.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,6 +22,8 @@ pub struct Waiting {
     pub checks_left: u32,
     /// When its answer is due, once every check has reported.
     pub due: Timestamp,
+    /// It waits for its next attempt, not for an answer.
+    pub resting: bool,
     /// Told apart from a later evaluation in the same slot.
     ticket: u64,
 }
@@ -41,16 +44,30 @@ impl InFlight {
         self.count
     }
 
-    /// Nobody waits.
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Keeps `context`, which is due at `due` or as soon as `checks` have all reported, whichever is later.
     pub fn put(&mut self, context: Context, answer: Answer, checks: u32, due: Timestamp) -> (Slot, u64) {
+        self.keep(Waiting { context, answer, checks_left: checks, due, resting: false, ticket: 0 })
+    }
+
+    /// Keeps `context` until its next attempt, which is due at `due`.
+    pub fn rest(&mut self, context: Context, due: Timestamp) {
+        self.keep(Waiting { context, answer: Answer::default(), checks_left: 0, due, resting: true, ticket: 0 });
+    }
+
+    /// Nobody waits for a next attempt any longer than until `now`.
+    pub fn wake_resting(&mut self, now: Timestamp) {
+        let slots = &self.slots;
+        let resting = |slot: Slot| matches!(slots.get(slot), Some(Some(waiting)) if waiting.resting);
+        let hurry =
+            |Reverse((due, ticket, slot))| Reverse((if resting(slot) { now.min(due) } else { due }, ticket, slot));
+        self.due = std::mem::take(&mut self.due).into_iter().map(hurry).collect();
+    }
+
+    fn keep(&mut self, mut waiting: Waiting) -> (Slot, u64) {
         self.tickets += 1;
         let ticket = self.tickets;
-        let waiting = Waiting { context, answer, checks_left: checks, due, ticket };
+        waiting.ticket = ticket;
+        let (checks, due) = (waiting.checks_left, waiting.due);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {

@@ -12,7 +12,7 @@ use crate::mechanisms::cache::CacheMiddleware;
 use crate::mechanisms::chaos::Chaos;
 use crate::mechanisms::flags::FlagsMiddleware;
 use crate::mechanisms::i18n::Translator;
-use crate::mechanisms::limits::{BulkheadMiddleware, LimiterMiddleware};
+use crate::mechanisms::limits::{BulkheadMiddleware, LimiterMiddleware, RetryMiddleware};
 use crate::mechanisms::slo::SloMiddleware;
 use crate::pipeline::timing::Timing;
 use crate::pipeline::validation::Validation;
@@ -21,7 +21,7 @@ use crate::records::journal::Journal;
 use crate::telemetry::logging::Logging;
 use crate::telemetry::traces::Traces;
 
-/// The twelve middleware, and the two limits that are off unless they are configured.
+/// The twelve middleware, and the three limits that are off unless they are configured.
 #[derive(Debug)]
 pub(super) struct Mechanisms {
     pub traces: Traces,
@@ -29,6 +29,7 @@ pub(super) struct Mechanisms {
     pub flags: FlagsMiddleware,
     pub limiter: LimiterMiddleware,
     pub bulkhead: BulkheadMiddleware,
+    pub retry: RetryMiddleware,
     pub breaker: BreakerMiddleware,
     pub validation: Validation,
     pub timing: Timing,
@@ -49,6 +50,7 @@ impl Mechanisms {
             flags: FlagsMiddleware::new(&settings.feature_flags, rules)?,
             limiter: LimiterMiddleware::new(&settings.limits.limiter, now)?,
             bulkhead: BulkheadMiddleware::new(&settings.limits.bulkhead)?,
+            retry: RetryMiddleware::new(&settings.limits.retry, seed.stream(Stream::Retry))?,
             breaker: BreakerMiddleware::new(&settings.circuit_breaker, now, seed.stream(Stream::Breaker))?,
             validation: Validation::new(&settings.validation)?,
             timing: Timing::default(),
@@ -64,10 +66,11 @@ impl Mechanisms {
 
 impl Layers for Mechanisms {
     fn count(&self) -> usize {
-        14
+        15
     }
 
-    /// In the order that breaks ties of priority: tracing comes before authorization.
+    /// In the order that breaks ties of priority: tracing comes before authorization, and of the limits the rate limiter
+    /// is outermost and the retries are next to the breaker.
     fn layer(&mut self, index: usize) -> &mut dyn Middleware {
         match index {
             0 => &mut self.traces,
@@ -75,14 +78,15 @@ impl Layers for Mechanisms {
             2 => &mut self.flags,
             3 => &mut self.limiter,
             4 => &mut self.bulkhead,
-            5 => &mut self.breaker,
-            6 => &mut self.validation,
-            7 => &mut self.timing,
-            8 => &mut self.logging,
-            9 => &mut self.chaos,
-            10 => &mut self.cache,
-            11 => &mut self.journal,
-            12 => &mut self.translator,
+            5 => &mut self.retry,
+            6 => &mut self.breaker,
+            7 => &mut self.validation,
+            8 => &mut self.timing,
+            9 => &mut self.logging,
+            10 => &mut self.chaos,
+            11 => &mut self.cache,
+            12 => &mut self.journal,
+            13 => &mut self.translator,
             _ => &mut self.slo,
         }
     }

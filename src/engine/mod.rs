@@ -30,8 +30,10 @@ pub mod seed;
 mod service_time;
 pub mod settings;
 pub mod tally;
+mod waiting;
 pub mod workload;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,7 @@ use crate::domain::{
     Source, Timestamp,
 };
 use crate::mechanisms::chaos::ChaosCommand;
+use crate::mechanisms::limits::RetryMiddleware;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
 use crate::pipeline::{Chain, Context, Flow, Outbox};
@@ -229,6 +232,8 @@ pub struct Engine {
     rules: Arc<RuleSet>,
     classifier: Classifier,
     chain: Chain,
+    /// The place of the retries in the chain.
+    retries: usize,
     mechanisms: Mechanisms,
     strategy: Box<dyn Strategy>,
     service_time: ServiceTime,
@@ -241,10 +246,14 @@ pub struct Engine {
     paused: bool,
     steps: u32,
     stopping: bool,
+    /// Somebody stopped it before the end of its workload: nothing is tried again.
+    halted: bool,
     finished: bool,
     input_error: Option<InputError>,
     sequence: u64,
     inflight: InFlight,
+    /// Those that wait for a place, in the order of the bulkhead's queue.
+    parked: VecDeque<Context>,
     checks: Vec<Check>,
     out: Outbox,
     tally: Tally,
@@ -301,6 +310,7 @@ impl Engine {
         };
         let clock = if wall.is_some() { ClockKind::Wall } else { ClockKind::Virtual };
         let classifier = Classifier::new(&rules);
+        let chain = Chain::new(&mut mechanisms);
         let mut out = Outbox::new(events, event_limit);
         out.now = now;
         mechanisms.cache.warm(now, &mut out);
@@ -326,7 +336,8 @@ impl Engine {
             now,
             info,
             classifier,
-            chain: Chain::new(&mut mechanisms),
+            retries: chain.place(RetryMiddleware::NAME).unwrap_or_default(),
+            chain,
             mechanisms,
             strategy: strategy(engine.strategy, &rules),
             service_time: ServiceTime::new(&settings.virtual_clock.service_time, seed.stream(Stream::ServiceTime))?,
@@ -338,10 +349,12 @@ impl Engine {
             paused: false,
             steps: 0,
             stopping: false,
+            halted: false,
             finished: false,
             input_error: None,
             sequence: 0,
             inflight: InFlight::default(),
+            parked: VecDeque::new(),
             checks: Vec::new(),
             tally: Tally::new(classifier, now),
             samples: Vec::new(),
@@ -403,16 +416,16 @@ impl Engine {
         if self.finished {
             return None;
         }
-        let timer = if self.inflight.is_empty() && !self.may_admit() { None } else { Some(self.tally.interval_ends()) };
+        let timer = if self.under_way() == 0 && !self.may_admit() { None } else { Some(self.tally.interval_ends()) };
         let wake = self.wake();
-        [self.inflight.next_due(), self.arrival(), timer, wake].into_iter().flatten().min()
+        [self.inflight.next_due(), self.arrival(), self.turn(), timer, wake].into_iter().flatten().min()
     }
 
     fn may_admit(&self) -> bool {
         !self.finished
             && !self.stopping
             && (!self.paused || self.steps > 0)
-            && self.inflight.len() < self.max_in_flight
+            && self.under_way() < self.max_in_flight
             && self.results.as_ref().is_none_or(Results::has_room)
     }
 
@@ -441,7 +454,8 @@ impl Engine {
             let arrival = self.arrival().unwrap_or(Timestamp::MAX);
             let timer = self.tally.interval_ends();
             let wake = self.wake().unwrap_or(Timestamp::MAX);
-            let next = due.min(arrival).min(timer).min(wake);
+            let turn = self.turn().unwrap_or(Timestamp::MAX);
+            let next = due.min(arrival).min(timer).min(wake).min(turn);
             if next > now {
                 break;
             }
@@ -449,10 +463,17 @@ impl Engine {
                 self.now = self.now.max(next);
             }
             self.out.now = self.now;
-            if next == due {
-                if let Some((at, waiting)) = self.inflight.take_due(now) {
+            if next == turn {
+                // Before anything else that is due: who arrives now comes after those who wait.
+                done += usize::from(self.take_turn());
+            } else if next == due {
+                if let Some((at, mut waiting)) = self.inflight.take_due(now) {
                     let at = self.wall.map_or(at, |clock| clock.now());
-                    self.complete(waiting.context, Some(waiting.answer), at, None);
+                    if waiting.resting {
+                        self.try_again(waiting.context, at);
+                    } else {
+                        self.complete(&mut waiting.context, Some(waiting.answer), at, None);
+                    }
                     done += 1;
                 }
             } else if next == timer {
@@ -509,7 +530,18 @@ impl Engine {
         let read = wall.map(|clock| move || clock.now().as_nanos());
         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
         let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
+        self.go(context, flow, stopwatch);
+    }
+
+    /// On with an evaluation that has come in as far as `flow` says.
+    #[inline]
+    fn go(&mut self, mut context: Context, flow: Flow, stopwatch: Option<Stopwatch<'_>>) {
+        let number = context.number;
         let (answer, checks, service) = match flow {
+            Flow::Wait => {
+                self.parked.push_back(context);
+                return;
+            }
             // What is refused or cached takes time too, or virtual time would stand still while a breaker is open.
             Flow::Finish if self.wall.is_none() => (None, RuleMask::NONE, self.service_time.shortest()),
             Flow::Finish => (None, RuleMask::NONE, Duration::ZERO),
@@ -518,7 +550,7 @@ impl Engine {
         let wait = context.delay + service;
         if wait.is_zero() && checks.is_empty() {
             let at = self.wall.map_or(self.now, |clock| clock.now());
-            self.complete(context, answer, at, stopwatch);
+            self.complete(&mut context, answer, at, stopwatch);
             return;
         }
         if wait > self.timeout {
@@ -551,25 +583,34 @@ impl Engine {
         }
     }
 
+    /// The answer has come, or the evaluation ended without one.
     fn complete(
         &mut self,
-        mut context: Context,
+        context: &mut Context,
         answer: Option<Answer>,
         at: Timestamp,
         stopwatch: Option<Stopwatch<'_>>,
     ) {
         self.now = self.now.max(at);
         self.out.now = self.now;
-        context.now = self.now;
+        context.complete(self.now);
         if let Some(answer) = answer
             && context.outcome == Outcome::Ok
             && context.source == Source::None
         {
             context.answer(answer.matched, Source::Strategy);
             context.confidence = answer.confidence;
-            self.tell_rules(&context);
+            self.tell_rules(context);
         }
-        self.chain.leave(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
+        if context.attempt == 0 || !self.goes_on(context, stopwatch) {
+            self.end(context, stopwatch);
+        }
+    }
+
+    /// No attempt will follow.
+    fn end(&mut self, context: &mut Context, stopwatch: Option<Stopwatch<'_>>) {
+        self.chain.leave(&mut self.mechanisms, context, &mut self.out, stopwatch);
+        self.mechanisms.timing.count(context);
         let evaluation = context.finish();
         self.tally.record(self.now, &evaluation, self.watched);
         self.tell_result(&evaluation);
@@ -713,11 +754,13 @@ impl Engine {
             ledger.command(self.now, &by, "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
         }
         self.drill = Some(view);
-        self.stopping |= self.stop_after_drill;
+        if self.stop_after_drill {
+            self.halt();
+        }
     }
 
     fn finish_if_done(&mut self) {
-        if self.finished || !self.stopping || !self.inflight.is_empty() {
+        if self.finished || !self.stopping || self.under_way() > 0 {
             return;
         }
         if self.director.is_some() {
@@ -818,6 +861,9 @@ impl Engine {
             Command::Bulkhead(command) => {
                 self.mechanisms.bulkhead.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
+            Command::Retry(command) => {
+                self.mechanisms.retry.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
+            }
             Command::Breaker(command) => {
                 self.mechanisms.breaker.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
@@ -843,7 +889,7 @@ impl Engine {
                 }
             }
             Command::Stop => {
-                self.stopping = true;
+                self.halt();
                 Ok("the session ends".into())
             }
         }
@@ -888,9 +934,9 @@ impl Engine {
         self.inflight.report(found.slot, found.ticket, found.matched, now);
     }
 
-    /// Whether checks are being made.
+    /// Whether evaluations wait for their answers, for a place or for another attempt.
     pub fn is_waiting(&self) -> bool {
-        !self.inflight.is_empty()
+        self.under_way() > 0
     }
 
     /// The next finished evaluation in order of admission, for engines that keep results.
@@ -931,6 +977,7 @@ impl Engine {
     pub fn snapshot(&mut self) -> Snapshot {
         let now = self.now;
         let drill = self.drill();
+        let in_flight = self.under_way() as u64;
         let rules = &self.rules;
         let mechanisms = &mut self.mechanisms;
         let recent = self.tally.recent().map(|(at, evaluation)| Recent {
@@ -946,7 +993,7 @@ impl Engine {
             paused: self.paused,
             finished: self.finished,
             rate: self.arrivals.rate,
-            in_flight: self.inflight.len() as u64,
+            in_flight,
             counts: *self.tally.counts(),
             latency: mechanisms.timing.view(),
             pipeline: self.chain.view(),
@@ -954,6 +1001,7 @@ impl Engine {
             flags: mechanisms.flags.view(),
             limiter: mechanisms.limiter.view(now),
             bulkhead: mechanisms.bulkhead.view(now),
+            retry: mechanisms.retry.view(now),
             breakers: mechanisms.breaker.view(now),
             chaos: mechanisms.chaos.view(),
             cache: mechanisms.cache.view(),

@@ -20,6 +20,8 @@ pub enum Stream {
     Cache = 5,
     /// Denial ids.
     Auth = 6,
+    /// The waits between attempts.
+    Retry = 7,
 }
 
 /// The seed of a session.

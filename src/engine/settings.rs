@@ -64,9 +64,10 @@ pub struct Settings {
 pub struct EngineConfig {
     /// What answers.
     pub strategy: StrategyKind,
-    /// Evaluations that may wait for their answers at the same time.
+    /// Evaluations that may be under way at the same time, those in the bulkhead's queue and between attempts included.
     pub max_concurrent_evaluations: usize,
-    /// An evaluation that has no answer after this long has timed out, milliseconds.
+    /// An attempt that has no answer after this long has timed out, milliseconds. Where nothing is tried again, that is
+    /// the evaluation.
     pub timeout_ms: u64,
 }
 

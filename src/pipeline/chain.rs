@@ -1,9 +1,12 @@
 //! The order of the middleware, the walk in and out, and what is counted on the way.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Context, FINISHING, Flow, Middleware, Outbox};
-use crate::domain::{Kind, Payload};
+use crate::domain::time::nanos;
+use crate::domain::{Kind, Payload, Timestamp};
 
 /// The middleware of an engine, by index. The engine's composition implements it.
 pub trait Layers {
@@ -21,7 +24,7 @@ pub struct LayerView {
     pub name: String,
     /// Its priority.
     pub priority: i16,
-    /// Evaluations that came to it.
+    /// Evaluations that came to it; further in than the retries, attempts.
     pub calls: u64,
     /// Evaluations that it ended.
     pub short_circuits: u64,
@@ -29,7 +32,7 @@ pub struct LayerView {
     pub timed: u64,
     /// The time of those, its own work only, nanoseconds.
     pub time_ns: u64,
-    /// Latency that it made evaluations wait for, nanoseconds.
+    /// Latency that it made evaluations wait for: injected, in its queue, or between two attempts; nanoseconds.
     pub delay_ns: u64,
 }
 
@@ -90,7 +93,7 @@ impl Chain {
         Self { places, finishing }
     }
 
-    /// Takes `context` in through the wrapping middleware until one of them finishes it.
+    /// Takes `context` in through the wrapping middleware until one of them finishes it, or has it wait.
     ///
     /// With a `stopwatch` each middleware's own time is taken.
     pub fn enter(
@@ -101,8 +104,89 @@ impl Chain {
         stopwatch: Option<Stopwatch<'_>>,
     ) -> Flow {
         context.depth = 0;
+        self.walk_in(layers, context, out, stopwatch)
+    }
+
+    /// Goes on with a `context` that waited ([`Flow::Wait`]) and has its place at `now`: from the middleware after the
+    /// one where it waited. The wait counts as that middleware's latency.
+    pub fn resume(
+        &mut self,
+        layers: &mut impl Layers,
+        context: &mut Context,
+        now: Timestamp,
+        out: &mut Outbox,
+        stopwatch: Option<Stopwatch<'_>>,
+    ) -> Flow {
+        self.add_delay(context.depth, now.since(context.now));
+        context.waited(now);
+        context.depth += 1;
+        self.walk_in(layers, context, out, stopwatch)
+    }
+
+    /// The wait of `context` is over at `now` without success: it is ended by the middleware where it waited.
+    pub fn refuse(&mut self, context: &mut Context, now: Timestamp) {
+        self.add_delay(context.depth, now.since(context.now));
+        context.waited(now);
+        if let Some(place) = self.places.get_mut(context.depth) {
+            place.short_circuits += 1;
+        }
+    }
+
+    /// Where the middleware `name` stands, if it wraps evaluations: what [`Chain::leave_attempt`] wants.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.places[..self.finishing].iter().position(|place| place.name == name)
+    }
+
+    /// An attempt has ended: takes `context` out, back through the middleware that it entered, as far as the one at
+    /// `place`, which it stays in.
+    pub fn leave_attempt(
+        &mut self,
+        layers: &mut impl Layers,
+        context: &mut Context,
+        place: usize,
+        out: &mut Outbox,
+        stopwatch: Option<Stopwatch<'_>>,
+    ) {
+        let narrated = out.wants(Kind::MiddlewareExited);
+        let entered = context.depth.min(self.finishing);
+        let kept = entered.min(place + 1);
+        for place in self.places[kept..entered].iter_mut().rev() {
+            step_out(place, layers, context, out, stopwatch, narrated);
+        }
+        context.depth = kept;
+    }
+
+    /// Tries `context` again at `now`, through the middleware inside of the one that it stayed in. The wait since its
+    /// last attempt counts as that middleware's latency.
+    pub fn enter_again(
+        &mut self,
+        layers: &mut impl Layers,
+        context: &mut Context,
+        now: Timestamp,
+        out: &mut Outbox,
+    ) -> Flow {
+        self.add_delay(context.depth.saturating_sub(1), now.since(context.now));
+        context.retried(now);
+        self.walk_in(layers, context, out, None)
+    }
+
+    fn add_delay(&mut self, place: usize, delay: Duration) {
+        if let Some(place) = self.places.get_mut(place) {
+            place.delay_ns += nanos(delay);
+        }
+    }
+
+    /// On from the context's depth.
+    #[inline]
+    fn walk_in(
+        &mut self,
+        layers: &mut impl Layers,
+        context: &mut Context,
+        out: &mut Outbox,
+        stopwatch: Option<Stopwatch<'_>>,
+    ) -> Flow {
         let narrated = out.wants(Kind::MiddlewareEntered);
-        for place in self.places.iter_mut().take(self.finishing) {
+        for place in self.places.get_mut(context.depth..self.finishing).unwrap_or_default() {
             place.calls += 1;
             if narrated {
                 let (number, middleware) = (context.number, place.name.to_owned());
@@ -115,11 +199,11 @@ impl Chain {
                 place.timed += 1;
             }
             if context.delay > delay {
-                place.delay_ns += crate::domain::time::nanos(context.delay.saturating_sub(delay));
+                place.delay_ns += nanos(context.delay.saturating_sub(delay));
             }
-            if flow == Flow::Finish {
-                place.short_circuits += 1;
-                return Flow::Finish;
+            if flow != Flow::Continue {
+                place.short_circuits += u64::from(flow == Flow::Finish);
+                return flow;
             }
             context.depth += 1;
         }
@@ -142,12 +226,7 @@ impl Chain {
             place.timed += u64::from(stopwatch.is_some());
         }
         for place in wrapping[..entered].iter_mut().rev().chain(finishing) {
-            let layer = layers.layer(place.layer);
-            timed(place, stopwatch, || layer.leave(context, out));
-            if narrated {
-                let (number, middleware) = (context.number, place.name.to_owned());
-                out.emit(Kind::MiddlewareExited, || Payload::MiddlewareExited { number, middleware });
-            }
+            step_out(place, layers, context, out, stopwatch, narrated);
         }
         context.depth = 0;
     }
@@ -170,10 +249,117 @@ impl Chain {
 }
 
 #[inline]
+fn step_out(
+    place: &mut Place,
+    layers: &mut impl Layers,
+    context: &mut Context,
+    out: &mut Outbox,
+    stopwatch: Option<Stopwatch<'_>>,
+    narrated: bool,
+) {
+    let layer = layers.layer(place.layer);
+    timed(place, stopwatch, || layer.leave(context, out));
+    if narrated {
+        let (number, middleware) = (context.number, place.name.to_owned());
+        out.emit(Kind::MiddlewareExited, || Payload::MiddlewareExited { number, middleware });
+    }
+}
+
+#[inline]
 fn timed<T>(place: &mut Place, stopwatch: Option<Stopwatch<'_>>, work: impl FnOnce() -> T) -> T {
     let Some(stopwatch) = stopwatch else { return work() };
     let start = stopwatch();
     let result = work();
     place.time_ns += stopwatch().saturating_sub(start);
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventMask, RuleMask};
+
+    /// Says what it was asked, and answers what it is told to.
+    #[derive(Debug)]
+    struct Layer(&'static str, i16, Flow);
+
+    impl Middleware for Layer {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+
+        fn priority(&self) -> i16 {
+            self.1
+        }
+
+        fn enter(&mut self, _context: &mut Context, _out: &mut Outbox) -> Flow {
+            self.2
+        }
+    }
+
+    struct Four([Layer; 4]);
+
+    impl Layers for Four {
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+
+        fn layer(&mut self, index: usize) -> &mut dyn Middleware {
+            &mut self.0[index]
+        }
+    }
+
+    /// The names of the middleware that were entered (`>`) and left (`<`) since the last look.
+    fn trail(out: &mut Outbox) -> String {
+        let step = |payload| match payload {
+            Payload::MiddlewareEntered { middleware, .. } => format!(">{middleware}"),
+            Payload::MiddlewareExited { middleware, .. } => format!("<{middleware}"),
+            other => panic!("{other:?}"),
+        };
+        out.take().into_iter().map(|event| step(event.payload)).collect()
+    }
+
+    #[test]
+    fn a_wait_and_another_attempt_go_through_each_middleware_as_often_as_they_should() {
+        let layer = |name, priority, flow| Layer(name, priority, flow);
+        let mut layers = Four([
+            layer("queue", -2, Flow::Wait),
+            layer("retry", -2, Flow::Continue),
+            layer("inner", 1, Flow::Continue),
+            layer("end", FINISHING, Flow::Continue),
+        ]);
+        let mut chain = Chain::new(&mut layers);
+        let mut out = Outbox::new(EventMask::ALL, 100);
+        let at = Timestamp::from_millis;
+        let mut context = Context::new(0, 1, RuleMask::NONE, at(0));
+        assert_eq!(chain.enter(&mut layers, &mut context, &mut out, None), Flow::Wait);
+        assert_eq!(trail(&mut out), ">queue");
+        let mut refused = context.clone();
+
+        assert_eq!(chain.resume(&mut layers, &mut context, at(3), &mut out, None), Flow::Continue);
+        assert_eq!(trail(&mut out), ">retry>inner");
+        assert_eq!((context.now, context.placed, context.admitted), (at(3), at(3), at(0)));
+        let retry = chain.place("retry").unwrap();
+        context.complete(at(10));
+        context.faults = 1;
+        chain.leave_attempt(&mut layers, &mut context, retry, &mut out, None);
+        assert_eq!(trail(&mut out), "<inner");
+        assert_eq!(chain.enter_again(&mut layers, &mut context, at(15), &mut out), Flow::Continue);
+        assert_eq!(trail(&mut out), ">inner");
+        assert_eq!((context.placed, context.attempted, context.faults, context.past_faults), (at(3), at(15), 0, 1));
+        context.complete(at(17));
+        assert_eq!(context.duration, Duration::from_millis(17));
+        chain.leave_attempt(&mut layers, &mut context, retry, &mut out, None);
+        chain.leave(&mut layers, &mut context, &mut out, None);
+        assert_eq!(trail(&mut out), "<inner<retry<queue<end");
+
+        chain.refuse(&mut refused, at(9));
+        refused.complete(at(9));
+        chain.leave(&mut layers, &mut refused, &mut out, None);
+        assert_eq!((trail(&mut out).as_str(), refused.duration), ("<end", Duration::from_millis(9)));
+        let figures: Vec<_> = chain.view().into_iter().map(|view| (view.calls, view.delay_ns / 1_000_000)).collect();
+        assert_eq!(figures, [(1, 3 + 9), (1, 5), (2, 0), (2, 0)]);
+        assert_eq!(chain.view()[0].short_circuits, 1);
+        assert_eq!(chain.place("end"), None, "it wraps nothing");
+    }
 }

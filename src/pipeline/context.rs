@@ -11,8 +11,12 @@ pub struct Context {
     pub sequence: u64,
     /// What was asked.
     pub number: i64,
-    /// When it was admitted, by the engine's clock.
+    /// When it was admitted, by the engine's clock: it has arrived, and may still have to wait for a place.
     pub admitted: Timestamp,
+    /// When it had its place among those that run at once: its admission, or the end of its wait.
+    pub placed: Timestamp,
+    /// When the present attempt began: when it had its place, or later where an earlier attempt failed.
+    pub attempted: Timestamp,
     /// The present moment: the moment of admission on the way in, of completion on the way out.
     pub now: Timestamp,
     /// Whoever asked does not want the answer any more.
@@ -35,12 +39,21 @@ pub struct Context {
     pub correct: bool,
     /// Latency that a middleware adds before the answer, to be waited out by the driver.
     pub delay: Duration,
-    /// From admission to completion, as the timing middleware found.
+    /// What the caller waited: from admission to completion, with the wait for a place, every attempt and the waits
+    /// between them. Zero for what was refused on arrival.
     pub duration: Duration,
+    /// The timing middleware let it in, so its duration counts among the latencies.
+    pub timed: bool,
     /// When a rejected caller may try again.
     pub retry_after: Option<Duration>,
-    /// Injected faults that touched it, a bit each.
+    /// Injected faults that touched the present attempt, a bit each.
     pub faults: u8,
+    /// Injected faults that touched earlier attempts, a bit each.
+    pub past_faults: u8,
+    /// Which attempt this is, from 1; 0 where nothing is tried again.
+    pub attempt: u32,
+    /// The wait before the present attempt; zero for the first.
+    pub backoff: Duration,
     /// A fault that is to be injected on the way out: its number in the table of faults.
     pub planned_fault: Option<u8>,
     /// The breaker's permit, while one is held: an opaque ticket that the breaker understands.
@@ -52,7 +65,7 @@ pub struct Context {
 impl Context {
     /// A context for the evaluation of `number`, with every rule of `rules` on.
     pub fn new(sequence: u64, number: i64, rules: RuleMask, now: Timestamp) -> Self {
-        Self { sequence, number, rules, admitted: now, now, ..Self::default() }
+        Self { sequence, number, rules, admitted: now, placed: now, attempted: now, now, ..Self::default() }
     }
 
     /// Gives the honest answer.
@@ -69,6 +82,37 @@ impl Context {
         self.matched = RuleMask::NONE;
         self.output = Output::Decimal;
         self.source = Source::None;
+    }
+
+    /// Its wait for a place is over, whether it got one or not.
+    pub(super) const fn waited(&mut self, now: Timestamp) {
+        self.now = now;
+        self.placed = now;
+        self.attempted = now;
+    }
+
+    /// It is tried again: nothing that the attempt before left behind is known any more, but which faults it met.
+    pub(super) fn retried(&mut self, now: Timestamp) {
+        self.now = now;
+        self.attempted = now;
+        self.outcome = Outcome::Ok;
+        self.error = None;
+        self.answer(RuleMask::NONE, Source::None);
+        self.confidence = None;
+        self.delay = Duration::ZERO;
+        self.retry_after = None;
+        self.past_faults |= std::mem::take(&mut self.faults);
+        self.planned_fault = None;
+        self.permit = None;
+    }
+
+    /// The present moment is that of its completion. Whoever was made to wait has a duration, wherever it ends; for all
+    /// others it begins with the timing middleware.
+    pub fn complete(&mut self, now: Timestamp) {
+        self.now = now;
+        if self.attempted != self.admitted || !self.backoff.is_zero() {
+            self.duration = now.since(self.admitted);
+        }
     }
 
     /// Whether there is an answer, right or wrong.
@@ -90,7 +134,8 @@ impl Context {
             duration: self.duration,
             retry_after: self.retry_after,
             confidence: self.confidence,
-            faults: self.faults,
+            faults: self.faults | self.past_faults,
+            attempts: self.attempt,
         }
     }
 }

@@ -17,6 +17,9 @@ pub use outbox::Outbox;
 pub enum Flow {
     /// On to the next one.
     Continue,
+    /// It waits at this middleware: whoever drives the chain keeps the context, and hands it to [`Chain::resume`] or
+    /// [`Chain::refuse`] when the middleware says so. It has entered the middleware further out and none from here on.
+    Wait,
     /// The evaluation is decided here: the context has its outcome, or its answer.
     Finish,
 }

@@ -1,4 +1,5 @@
-//! Takes the time of every evaluation that is let in: from admission to the end, waiting and injected latency included.
+//! Takes the time of every evaluation that is let in, as the caller sees it: from admission to the end. The wait for a
+//! place in the bulkhead, every attempt with the waits between them, and injected latency are part of it.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -68,12 +69,22 @@ impl Latencies {
 }
 
 /// The middleware, at priority 1. What was refused further out was never started, so it has no time here.
+///
+/// It sees each attempt, and takes the time so far at the end of each; an evaluation is counted once, by
+/// [`Timing::count`], when the last attempt has ended.
 #[derive(Debug, Default)]
 pub struct Timing {
     latencies: Latencies,
 }
 
 impl Timing {
+    /// Counts a finished evaluation, if it was let in.
+    pub fn count(&mut self, context: &Context) {
+        if context.timed {
+            self.latencies.record(nanos(context.duration));
+        }
+    }
+
     /// The latencies of the session so far.
     pub fn view(&self) -> LatencyView {
         self.latencies.view()
@@ -90,13 +101,12 @@ impl Middleware for Timing {
     }
 
     fn enter(&mut self, context: &mut Context, _out: &mut Outbox) -> Flow {
-        context.admitted = context.now;
+        context.timed = true;
         Flow::Continue
     }
 
     fn leave(&mut self, context: &mut Context, _out: &mut Outbox) {
         context.duration = context.now.since(context.admitted);
-        self.latencies.record(nanos(context.duration));
     }
 }
 
@@ -114,7 +124,8 @@ mod tests {
         assert_eq!(timing.enter(&mut context, &mut out), Flow::Continue);
         context.now = Timestamp::from_millis(25);
         timing.leave(&mut context, &mut out);
-        assert_eq!(context.duration, Duration::from_millis(15));
+        assert_eq!((context.duration, timing.view().count), (Duration::from_millis(15), 0), "it may be tried again");
+        timing.count(&context);
         assert_eq!(timing.view().count, 1);
     }
 

@@ -7,6 +7,7 @@ use super::View;
 use crate::console::format::{grouped, share, span};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, gauge};
+use crate::engine::Snapshot;
 use crate::pipeline::chain::LayerView;
 
 pub fn sentence(view: &View<'_>) -> (Role, String) {
@@ -81,10 +82,71 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         widgets::take(&mut area, 1);
         widgets::wrapped(view.theme, Role::Muted, note, widgets::take(&mut area, 2), buf);
     }
+    if area.height > LIMITS + 1 {
+        widgets::rule(view.theme, "limits", widgets::take(&mut area, 1), buf);
+        limits(view, widgets::take(&mut area, LIMITS), buf);
+        widgets::take(&mut area, 1);
+    }
     if area.height > 4 {
         widgets::rule(view.theme, "traces", widgets::take(&mut area, 1), buf);
         traces(view, area, buf);
     }
+}
+
+/// A line for each limit.
+const LIMITS: u16 = 3;
+
+fn limits(view: &View<'_>, area: Rect, buf: &mut Buffer) {
+    let Snapshot { limiter, bulkhead, retry, .. } = view.now();
+    let mean = |ms: Option<f64>| ms.map_or_else(|| "-".into(), |ms| span((ms * 1e6) as u64));
+    let budget = retry.budget.map_or_else(|| "no budget".into(), |left| format!("budget for {} more", grouped(left)));
+    let limits = [
+        (
+            "rate limiter",
+            limiter.enabled,
+            "limiter",
+            limiter.rejected,
+            vec![
+                format!("{} {}", limiter.algorithm, limiter.limit),
+                format!("{} allowed", grouped(limiter.allowed)),
+                format!("{} rejected", grouped(limiter.rejected)),
+            ],
+        ),
+        (
+            "bulkhead",
+            bulkhead.enabled,
+            "bulkhead",
+            bulkhead.rejected + bulkhead.expired,
+            vec![
+                format!("{}/{} places, peak {}", bulkhead.active, bulkhead.max_concurrent, bulkhead.peak),
+                format!("{}/{} wait, mean {}", bulkhead.queued, bulkhead.max_queue, mean(bulkhead.average_wait_ms)),
+                format!("{} rejected", grouped(bulkhead.rejected)),
+                format!("{} expired", grouped(bulkhead.expired)),
+            ],
+        ),
+        (
+            "retry",
+            retry.enabled,
+            "retry",
+            retry.exhausted + retry.over_budget,
+            vec![
+                format!("{} attempts", grouped(retry.requests + retry.retries)),
+                format!("{} retries", grouped(retry.retries)),
+                format!("{} given up", grouped(retry.exhausted + retry.over_budget)),
+                budget,
+            ],
+        ),
+    ];
+    let lines = limits.into_iter().map(|(name, enabled, key, refused, figures)| {
+        let role = match (enabled, refused) {
+            (false, _) => Role::Muted,
+            (true, 0) => Role::Text,
+            (true, _) => Role::Watch,
+        };
+        let figures = if enabled { figures.join("  ") } else { format!("off: --set limits.{key}.enabled=true") };
+        widgets::line(view.theme, [(Role::Text, format!(" {name:<13}")), (role, figures)])
+    });
+    widgets::lines(area, buf, lines.collect());
 }
 
 fn traces(view: &View<'_>, area: Rect, buf: &mut Buffer) {

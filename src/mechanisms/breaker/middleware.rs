@@ -229,7 +229,8 @@ impl Middleware for BreakerMiddleware {
         let Some(failed) = failed else {
             return self.registry.release(Registry::EVALUATION, permit, context.now, out);
         };
-        let duration = context.now.since(context.admitted);
+        // What it protects has this attempt's time; waits for a place and earlier attempts are not its doing.
+        let duration = context.now.since(context.attempted);
         if !failed && self.registry.times_out(Registry::EVALUATION, duration) {
             context.fail(Outcome::TimedOut, ErrorCode::CallTimeout);
         }

@@ -1,6 +1,33 @@
 //! The bulkhead: at most so many calls at once, a bounded queue before it, and a bounded wait in the queue.
 //!
-//! It holds tickets, not calls. The driver keeps what a ticket stands for, and asks whose turn it is.
+//! A dependency that becomes slow must not take every thread, connection and byte of memory with it (Nygard, "Release
+//! It!", bulkheads). So a call takes a place; when all are taken it waits in the queue, first come first served, and is
+//! refused when the queue is full or it has waited too long.
+//!
+//! It holds tickets, not calls, and it never waits itself: whoever drives it keeps what a ticket stands for, and asks
+//! whose turn it is after a release and at the next expiry. In the chain the ticket is the evaluation's sequence:
+//! [`BulkheadMiddleware`] answers [`Flow::Wait`], the engine keeps the context, and [`BulkheadMiddleware::poll`] says
+//! when it goes on.
+//!
+//! ```
+//! use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
+//!
+//! // Three numbers at once; two places; every answer takes 10 ms.
+//! let mut settings = Settings::default();
+//! settings.workload.kind = WorkloadKind::Range;
+//! (settings.workload.to, settings.workload.rate) = (3, 0);
+//! (settings.limits.bulkhead.enabled, settings.limits.bulkhead.max_concurrent) = (true, 2);
+//! let service = &mut settings.virtual_clock.service_time;
+//! (service.min_us, service.p50_us, service.p90_us, service.p99_us, service.max_us) =
+//!     (10_000, 10_000, 10_000, 10_000, 10_000);
+//! let mut engine = Engine::new(&settings, Options { results: true, ..Options::simulated(7) }).unwrap();
+//! while let Some(due) = engine.next_due() {
+//!     engine.advance(due, 1_000);
+//! }
+//! let took = std::iter::from_fn(|| engine.next_result()).map(|result| result.duration.as_millis());
+//! assert_eq!(took.collect::<Vec<_>>(), [10, 10, 20], "the third waited for a place");
+//! assert_eq!(engine.snapshot().bulkhead.average_wait_ms, Some(10.0));
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -267,16 +294,15 @@ pub enum BulkheadCommand {
     Reset,
 }
 
-/// The bulkhead around the evaluation. Name `bulkhead`, priority -2. A refused one ends as `rejected` (EFP-RL01).
+/// The bulkhead around the evaluation. Name `bulkhead`, priority -2, after the rate limiter.
 ///
-/// A middleware cannot wait. Who has other work to do meanwhile asks [`BulkheadMiddleware::admit`] before the chain
-/// and uses the queue; an evaluation that comes without having been admitted gets a place at once or is refused.
+/// A middleware cannot wait: an evaluation that has to answers [`Flow::Wait`] and is kept by whoever drives the chain,
+/// who asks [`BulkheadMiddleware::poll`] at [`BulkheadMiddleware::next_turn`]. A refused one ends as `rejected`
+/// (EFP-RL01) with the time after which a place might be free.
 #[derive(Debug)]
 pub struct BulkheadMiddleware {
     enabled: bool,
     bulkhead: Bulkhead,
-    /// Evaluations with a place that have not entered yet, by their sequence.
-    admitted: Vec<u64>,
 }
 
 impl BulkheadMiddleware {
@@ -285,50 +311,31 @@ impl BulkheadMiddleware {
     /// # Errors
     /// [`LimitsError::Configuration`] for an impossible value, also when the section is not enabled.
     pub fn new(config: &BulkheadConfig) -> Result<Self, LimitsError> {
-        Ok(Self { enabled: config.enabled, bulkhead: Bulkhead::new(config)?, admitted: Vec::new() })
+        Ok(Self { enabled: config.enabled, bulkhead: Bulkhead::new(config)? })
     }
 
-    /// Asks for a place for the evaluation with this sequence, which can wait outside of the chain.
-    pub fn admit(&mut self, sequence: u64, now: Timestamp) -> Admission {
-        let admission = if self.enabled {
-            self.bulkhead.acquire(sequence, now)
-        } else {
-            self.bulkhead.take();
-            Admission::Admitted
-        };
-        if admission == Admission::Admitted {
-            self.admitted.push(sequence);
-        }
-        admission
-    }
-
-    /// Which waiting evaluation may enter now, or has waited too long. Ask until there is none.
+    /// Which waiting evaluation, by its sequence, goes on now or has waited too long: always the one that has waited
+    /// longest. Whoever goes on has its place already. Ask until there is none.
     pub fn poll(&mut self, now: Timestamp) -> Option<Turn> {
-        // Nobody waits for a bulkhead that is off.
-        let places = if self.enabled { self.bulkhead.config.max_concurrent } else { u32::MAX };
-        let turn = self.bulkhead.poll_within(now, places);
-        if let Some(Turn::Admitted(sequence)) = turn {
-            self.admitted.push(sequence);
-        }
-        turn
+        self.bulkhead.poll_within(now, self.places())
     }
 
-    /// The first moment at which somebody will have waited too long.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.bulkhead.next_expiry()
+    /// When [`BulkheadMiddleware::poll`] has an answer: `now` if there is a place for the first who waits, else when
+    /// its wait is over. `None` while nobody waits.
+    pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
+        let expiry = self.bulkhead.next_expiry()?;
+        Some(if self.bulkhead.active < self.places() { now } else { expiry.max(now) })
     }
 
-    /// The evaluation with this sequence will not come: it leaves the queue, or gives back the place that it has not
-    /// used. Whether it had either.
-    pub fn cancel(&mut self, sequence: u64) -> bool {
-        match self.admitted.iter().position(|admitted| *admitted == sequence) {
-            Some(place) => {
-                self.admitted.swap_remove(place);
-                self.bulkhead.active = self.bulkhead.active.saturating_sub(1);
-                true
-            }
-            None => self.bulkhead.cancel(sequence),
-        }
+    /// Ends an evaluation for which there is no place.
+    pub fn refuse(&self, context: &mut Context) {
+        context.fail(Outcome::Rejected, ErrorCode::BulkheadFull);
+        context.retry_after = self.bulkhead.estimate();
+    }
+
+    /// Nobody waits for a bulkhead that is off.
+    const fn places(&self) -> u32 {
+        if self.enabled { self.bulkhead.config.max_concurrent } else { u32::MAX }
     }
 
     /// The places themselves, to look at.
@@ -382,7 +389,9 @@ impl BulkheadMiddleware {
             }
             BulkheadCommand::Reset => {
                 let peak = self.bulkhead.active;
-                self.bulkhead.totals = Totals { peak, ..Totals::default() };
+                // Those who wait now will be counted when their wait ends.
+                let queued = self.bulkhead.queue.len() as u64;
+                self.bulkhead.totals = Totals { peak, queued, ..Totals::default() };
                 format!("bulkhead counts reset by {by}")
             }
         })
@@ -399,24 +408,22 @@ impl Middleware for BulkheadMiddleware {
     }
 
     fn enter(&mut self, context: &mut Context, _out: &mut Outbox) -> Flow {
-        if let Some(place) = self.admitted.iter().position(|admitted| *admitted == context.sequence) {
-            self.admitted.swap_remove(place);
-            return Flow::Continue;
-        }
         if !self.enabled {
             // Counted all the same: whoever leaves gives a place back, also after it was switched on in between.
             self.bulkhead.take();
             return Flow::Continue;
         }
-        if self.bulkhead.try_acquire() {
-            return Flow::Continue;
+        match self.bulkhead.acquire(context.sequence, context.now) {
+            Admission::Admitted => Flow::Continue,
+            Admission::Queued => Flow::Wait,
+            Admission::Refused { .. } => {
+                self.refuse(context);
+                Flow::Finish
+            }
         }
-        context.fail(Outcome::Rejected, ErrorCode::BulkheadFull);
-        context.retry_after = self.bulkhead.estimate();
-        Flow::Finish
     }
 
     fn leave(&mut self, context: &mut Context, _out: &mut Outbox) {
-        self.bulkhead.release(context.now.since(context.admitted));
+        self.bulkhead.release(context.now.since(context.placed));
     }
 }

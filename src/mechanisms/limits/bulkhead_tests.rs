@@ -149,31 +149,43 @@ fn in_the_chain_there_is_a_place_or_there_is_none() {
 }
 
 #[test]
-fn who_waits_outside_enters_when_its_turn_has_come() {
+fn who_waits_goes_on_when_its_turn_has_come() {
     let mut bench = Bench::new(1, 2);
-    assert_eq!(bench.bulkhead.admit(7, NOW), Admission::Admitted);
-    assert_eq!(bench.bulkhead.admit(8, NOW), Admission::Queued);
-    assert_eq!(bench.bulkhead.admit(9, NOW), Admission::Queued);
-    let (flow, stranger) = bench.enter(3);
-    assert_eq!((flow, stranger.error), (Flow::Finish, Some(ErrorCode::BulkheadFull)), "the place is kept for 7");
     let (flow, seventh) = bench.enter(7);
-    assert_eq!((flow, bench.bulkhead.bulkhead().active()), (Flow::Continue, 1), "the place it has is the one it uses");
-    assert_eq!(bench.bulkhead.poll(NOW), None);
+    assert_eq!((flow, bench.bulkhead.next_turn(NOW)), (Flow::Continue, None), "nobody waits");
+    assert_eq!([bench.enter(8).0, bench.enter(9).0, bench.enter(10).0], [Flow::Wait, Flow::Wait, Flow::Finish]);
+    let expiry = NOW + Duration::from_secs(10) + Duration::from_nanos(1);
+    assert_eq!((bench.bulkhead.poll(NOW), bench.bulkhead.next_turn(NOW)), (None, Some(expiry)));
     bench.leave(seventh, 5);
     let later = NOW + Duration::from_millis(5);
-    assert_eq!(bench.bulkhead.poll(later), Some(Turn::Admitted(8)));
-    assert!(bench.bulkhead.cancel(8) && !bench.bulkhead.cancel(8), "it gives its place back once");
-    assert_eq!(bench.bulkhead.poll(later), Some(Turn::Admitted(9)));
-    let (flow, ninth) = bench.enter(9);
-    assert_eq!(flow, Flow::Continue);
-    bench.leave(ninth, 10);
-    assert_eq!(bench.bulkhead.bulkhead().active(), 0);
-    assert_eq!(bench.bulkhead.view(NOW).average_wait_ms, Some(5.0));
+    assert_eq!(bench.bulkhead.next_turn(later), Some(later), "there is a place");
+    let (flow, refused) = bench.enter(11);
+    assert_eq!((flow, refused.outcome), (Flow::Finish, Outcome::Rejected), "nobody overtakes those who wait");
+    assert_eq!(refused.retry_after, Some(Duration::from_millis(15)), "5 ms a call, two wait before it");
+    assert_eq!((bench.bulkhead.poll(later), bench.bulkhead.poll(later)), (Some(Turn::Admitted(8)), None));
+    assert_eq!(bench.bulkhead.bulkhead().active(), 1);
+    assert_eq!(bench.bulkhead.view(later).average_wait_ms, Some(5.0));
+    assert_eq!(bench.bulkhead.poll(expiry), Some(Turn::Expired(9)));
+    let mut expired = Context::new(9, 15, RuleMask::NONE, NOW);
+    bench.bulkhead.refuse(&mut expired);
+    assert_eq!((expired.outcome, expired.error), (Outcome::Rejected, Some(ErrorCode::BulkheadFull)));
+    assert_eq!((bench.bulkhead.view(NOW).expired, bench.bulkhead.next_turn(NOW)), (1, None));
 
-    assert_eq!(bench.bulkhead.admit(10, NOW), Admission::Admitted);
-    assert_eq!(bench.bulkhead.admit(11, NOW), Admission::Queued);
+    assert_eq!(bench.enter(12).0, Flow::Wait);
+    bench.order(&BulkheadCommand::Reset);
     bench.order(&BulkheadCommand::Disable);
-    assert_eq!(bench.bulkhead.poll(NOW), Some(Turn::Admitted(11)), "nobody waits for a bulkhead that is off");
+    assert_eq!(bench.bulkhead.next_turn(NOW), Some(NOW));
+    assert_eq!(bench.bulkhead.poll(later), Some(Turn::Admitted(12)), "nobody waits for a bulkhead that is off");
+    assert_eq!(bench.bulkhead.view(NOW).average_wait_ms, Some(5.0), "it waited when the counts were set to zero");
+}
+
+#[test]
+fn a_place_is_held_from_the_end_of_the_wait() {
+    let mut bench = Bench::new(1, 1);
+    let (_, mut context) = bench.enter(0);
+    context.placed = NOW + Duration::from_millis(40);
+    bench.leave(context, 100);
+    assert_eq!(bench.bulkhead.view(NOW).average_held_ms, Some(60.0));
 }
 
 #[test]

@@ -284,7 +284,7 @@ impl Journal {
             version: completed,
             number,
             output: output(),
-            duration_us: context.now.since(context.admitted).as_secs_f64() * 1e6,
+            duration_us: context.now.since(context.attempted).as_secs_f64() * 1e6,
         });
     }
 }

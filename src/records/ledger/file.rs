@@ -211,6 +211,7 @@ mod tests {
                 retry_after: None,
                 confidence: None,
                 faults: 0,
+                attempts: 0,
             };
             ledger.evaluation(&evaluation, Timestamp::from_nanos(10 + sequence));
         }

@@ -1,4 +1,25 @@
 //! Rate limits: how many calls may come in a span of time. Three algorithms with one contract, one limit or one per key.
+//!
+//! The generic cell rate algorithm (ITU-T I.371, by way of the crate governor) gives an even pace with bursts in constant
+//! memory; the sliding log never lets more than N pass in any span and remembers N moments; the weighted window comes near
+//! to that with two counters. A refused call is told the shortest wait after which it would be allowed.
+//!
+//! ```
+//! use std::time::Duration;
+//! use fizzops::domain::Timestamp;
+//! use fizzops::mechanisms::limits::{Algorithm, Limiter, LimiterConfig, Rate};
+//!
+//! let limit = Rate::per_second(2);
+//! let config = LimiterConfig { enabled: true, algorithm: Algorithm::SlidingLog, limit, burst: None };
+//! let now = Timestamp::from_millis(1_000);
+//! let mut limiter = Limiter::new(&config, now)?;
+//! assert_eq!(limiter.check(now).map(|allowed| allowed.remaining), Ok(1));
+//! assert!(limiter.check(now + Duration::from_millis(400)).is_ok());
+//! let refused = limiter.check(now + Duration::from_millis(500)).unwrap_err();
+//! let next = now + Duration::from_millis(500) + refused.retry_after;
+//! assert!(limiter.check(next).is_ok(), "it was told when to come back");
+//! # Ok::<(), fizzops::mechanisms::limits::LimitsError>(())
+//! ```
 
 mod config;
 mod gcra;

@@ -1,4 +1,39 @@
 //! When a failed attempt is repeated, and after how long. A policy that the driver asks; it repeats nothing itself.
+//!
+//! A failure that passes by itself is worth another attempt; one that does not makes everything worse, because retries
+//! multiply the load just when there is least room for it. So attempts are few, the waits between them grow and spread
+//! (AWS, "Exponential Backoff And Jitter"), and a budget bounds retries to a share of the requests (Finagle).
+//!
+//! In the chain [`RetryMiddleware`] stands inside of the rate limiter and the bulkhead and outside of the breaker: an
+//! evaluation is admitted once and holds its place through all attempts, each attempt asks the breaker and is recorded
+//! by it, and a breaker's refusal is final. What stands further out sees one evaluation with the last attempt's
+//! outcome and error. Faults and answers are drawn anew for each attempt.
+//!
+//! ```
+//! use fizzops::domain::Outcome;
+//! use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
+//! use fizzops::mechanisms::chaos::Fault;
+//!
+//! // Three attempts in ten fail; with three attempts each, 0.3 ^ 3 = 2.7 % of the evaluations do.
+//! let mut settings = Settings::default();
+//! settings.workload.kind = WorkloadKind::Range;
+//! (settings.workload.to, settings.workload.rate) = (10_000, 1_000);
+//! (settings.chaos.enabled, settings.chaos.level) = (true, 3);
+//! settings.chaos.fault_types = vec![Fault::ExceptionInjection];
+//! settings.limits.retry.enabled = true;
+//! settings.limits.retry.budget.enabled = false;
+//! let mut engine = Engine::new(&settings, Options::simulated(7)).unwrap();
+//! while let Some(due) = engine.next_due() {
+//!     engine.advance(due, 1_000);
+//! }
+//! let failed = engine.counts().of(Outcome::Failed);
+//! assert!((220..320).contains(&failed), "{failed} of 10 000");
+//! assert_eq!(engine.snapshot().retry.exhausted, failed);
+//! ```
+
+mod middleware;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -6,8 +41,11 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use middleware::RetryMiddleware;
+
 use super::budget::{Budget, BudgetConfig};
 use super::error::LimitsError;
+use crate::domain::time::nanos;
 use crate::domain::{Outcome, Timestamp};
 use crate::pipeline::Outbox;
 
@@ -113,6 +151,11 @@ impl Attempt {
     /// Which attempt this is, from 1.
     pub const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Goes on with attempt `number`, which came after `wait`.
+    fn resumed(number: u32, wait: Duration) -> Self {
+        Self { number, wait_ns: nanos(wait), stop: None }
     }
 
     /// Why there is no further one, once that is so.
@@ -241,7 +284,11 @@ impl Retry {
             self.totals.requests += 1;
             self.budget.deposit(now);
         }
-        Attempt { number: 1, wait_ns: self.config.wait_ms.saturating_mul(1_000_000), stop: None }
+        Attempt::resumed(1, self.first_wait())
+    }
+
+    const fn first_wait(&self) -> Duration {
+        Duration::from_millis(self.config.wait_ms)
     }
 
     /// The attempt has ended with `outcome`: how long to wait before the next one, or `None` when this is how the
@@ -267,6 +314,13 @@ impl Retry {
         };
         attempt.stop = Some(stop);
         None
+    }
+
+    /// The attempt that [`Retry::next`] promised after `wait` will not be made after all. What the budget paid for it
+    /// stays paid.
+    pub fn forgo(&mut self, wait: Duration) {
+        self.totals.retries = self.totals.retries.saturating_sub(1);
+        self.totals.waited_ns = self.totals.waited_ns.saturating_sub(nanos(wait));
     }
 
     /// What there is to see at `now`.
@@ -359,159 +413,4 @@ fn attempts(max_attempts: u32) -> Result<(), LimitsError> {
     }
     let reason = format!("{max_attempts} is not between 1 and {MOST_ATTEMPTS}");
     Err(LimitsError::configuration("retry.max_attempts", reason))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rand_chacha::rand_core::SeedableRng;
-
-    use super::*;
-    use crate::domain::{ErrorCode, EventMask};
-
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    fn retry(config: RetryConfig) -> Retry {
-        Retry::new(&RetryConfig { enabled: true, ..config }, ChaCha8Rng::seed_from_u64(3)).unwrap()
-    }
-
-    fn waits(config: RetryConfig) -> Vec<u64> {
-        let mut retry = retry(config);
-        let mut attempt = retry.begin(NOW);
-        std::iter::from_fn(|| retry.next(&mut attempt, Outcome::Failed, NOW))
-            .map(|wait| u64::try_from(wait.as_millis()).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn intervals_grow_as_named() {
-        let config = |interval| RetryConfig { max_attempts: 6, interval, ..RetryConfig::default() };
-        assert_eq!(waits(config(Interval::Fixed)), [500; 5]);
-        assert_eq!(waits(config(Interval::Linear)), [500, 1_000, 1_500, 2_000, 2_500]);
-        let steps = RetryConfig { step_ms: Some(100), ..config(Interval::Linear) };
-        assert_eq!(waits(steps), [500, 600, 700, 800, 900]);
-        assert_eq!(waits(config(Interval::Exponential)), [500, 750, 1_125, 1_687, 2_530], "cut at every step");
-        let capped = RetryConfig { max_wait_ms: 1_000, ..config(Interval::Exponential) };
-        assert_eq!(waits(capped), [500, 750, 1_000, 1_000, 1_000]);
-    }
-
-    #[test]
-    fn only_failures_and_timeouts_are_repeated() {
-        for outcome in Outcome::ALL {
-            let mut retry = retry(RetryConfig::default());
-            let mut attempt = retry.begin(NOW);
-            let again = retry.next(&mut attempt, outcome, NOW).is_some();
-            assert_eq!(again, matches!(outcome, Outcome::Failed | Outcome::TimedOut), "{outcome}");
-            let stop = match outcome {
-                Outcome::Ok => Some(Stop::Succeeded),
-                Outcome::Failed | Outcome::TimedOut => None,
-                _ => Some(Stop::Final),
-            };
-            assert_eq!(attempt.stop(), stop, "{outcome}");
-        }
-    }
-
-    #[test]
-    fn the_budget_bounds_what_retries_do_to_the_load() {
-        let budget = BudgetConfig { min_per_second: 0, ..BudgetConfig::default() };
-        let mut retry = retry(RetryConfig { max_attempts: 4, budget, ..RetryConfig::default() });
-        for _ in 0..1_000 {
-            let mut attempt = retry.begin(NOW);
-            while retry.next(&mut attempt, Outcome::Failed, NOW).is_some() {}
-        }
-        let view = retry.view(NOW);
-        assert_eq!((view.requests, view.retries, view.budget), (1_000, 200, Some(0)));
-        assert_eq!(view.amplification, Some(1.2), "not 4");
-        assert_eq!(view.over_budget + view.exhausted, 1_000);
-    }
-
-    #[test]
-    fn operators_switch_it_and_it_counts() {
-        let (mut retry, mut out) = (retry(RetryConfig::default()), Outbox::new(EventMask::NONE, 0));
-        let mut attempt = retry.begin(NOW);
-        assert!(retry.next(&mut attempt, Outcome::TimedOut, NOW).is_some());
-        assert_eq!((retry.next(&mut attempt, Outcome::Ok, NOW), attempt.number()), (None, 2));
-        assert_eq!(retry.view(NOW).recovered, 1);
-        let mut order = |command| retry.command(&command, "ops", NOW, &mut out);
-        assert_eq!(order(RetryCommand::Disable).unwrap(), "retry disabled by ops");
-        assert_eq!(order(RetryCommand::MaxAttempts { max_attempts: 5 }).unwrap(), "retry limited to 5 attempts by ops");
-        let error = order(RetryCommand::MaxAttempts { max_attempts: 0 }).unwrap_err();
-        assert_eq!(
-            (error.code(), error.to_string().as_str()),
-            (ErrorCode::Configuration, "limits.retry.max_attempts: 0 is not between 1 and 100")
-        );
-        order(RetryCommand::Reset).unwrap();
-        let mut attempt = retry.begin(NOW);
-        assert_eq!(retry.next(&mut attempt, Outcome::Failed, NOW), None);
-        let view = retry.view(NOW);
-        assert_eq!((view.requests, view.recovered, view.amplification), (0, 0, None));
-        assert_eq!(serde_json::from_str::<RetryView>(&serde_json::to_string(&view).unwrap()).unwrap(), view);
-    }
-
-    #[test]
-    fn impossible_values_are_refused() {
-        let refused = |config: RetryConfig| Retry::new(&config, ChaCha8Rng::seed_from_u64(0)).unwrap_err().to_string();
-        let default = RetryConfig::default;
-        assert_eq!(
-            refused(RetryConfig { max_wait_ms: 499, ..default() }),
-            "limits.retry.max_wait_ms: 499 is less than wait_ms = 500"
-        );
-        assert_eq!(
-            refused(RetryConfig { retry_on: vec![Outcome::Rejected], ..default() }),
-            "limits.retry.retry_on: `rejected` is final; there are failed, timed_out"
-        );
-        assert_eq!(
-            refused(RetryConfig { multiplier: f64::INFINITY, ..default() }),
-            "limits.retry.multiplier: inf is not a number from 1 on"
-        );
-        assert_eq!(
-            refused(RetryConfig { randomized_factor: 1.1, ..default() }),
-            "limits.retry.randomized_factor: 1.1 is not between 0 and 1"
-        );
-    }
-
-    fn kinds() -> impl Strategy<Value = (Interval, Jitter)> {
-        let intervals = prop::sample::select(vec![Interval::Fixed, Interval::Linear, Interval::Exponential]);
-        let jitters = vec![Jitter::None, Jitter::Full, Jitter::Equal, Jitter::Decorrelated, Jitter::Randomized];
-        (intervals, prop::sample::select(jitters))
-    }
-
-    proptest! {
-        #[test]
-        fn waits_stay_between_their_ends(
-            (interval, jitter) in kinds(),
-            seed in any::<u64>(),
-            wait_ms in 1_u64..2_000,
-            factor in 0.0_f64..=1.0,
-        ) {
-            let budget = BudgetConfig { enabled: false, ..BudgetConfig::default() };
-            let (max_attempts, multiplier, max_wait_ms, randomized_factor) = (9, 2.0, 5_000, factor);
-            let config = RetryConfig {
-                enabled: true, max_attempts, interval, wait_ms, multiplier, max_wait_ms, jitter, randomized_factor, budget,
-                ..RetryConfig::default()
-            };
-            let mut retry = Retry::new(&config, ChaCha8Rng::seed_from_u64(seed)).unwrap();
-            let mut attempt = retry.begin(NOW);
-            let mut before = wait_ms as f64;
-            for number in 1..max_attempts {
-                let wait = retry.next(&mut attempt, Outcome::Failed, NOW).unwrap().as_secs_f64() * 1e3;
-                let plan = match interval {
-                    Interval::Fixed => wait_ms,
-                    Interval::Linear => wait_ms * u64::from(number),
-                    Interval::Exponential => wait_ms << (number - 1),
-                };
-                let plan = plan.min(max_wait_ms) as f64;
-                let (low, high) = match jitter {
-                    Jitter::None => (plan, plan),
-                    Jitter::Full => (0.0, plan),
-                    Jitter::Equal => (plan / 2.0, plan),
-                    Jitter::Decorrelated => (wait_ms as f64, (before * 3.0).min(5_000.0)),
-                    Jitter::Randomized => ((plan * (1.0 - factor) - 1.0).max(1.0), (plan * (1.0 + factor) + 1.0).min(5_000.0)),
-                };
-                prop_assert!(wait >= low - 1e-5 && wait <= high + 1e-5, "{low} <= {wait} <= {high}");
-                before = wait;
-            }
-            prop_assert_eq!(retry.next(&mut attempt, Outcome::Failed, NOW), None);
-        }
-    }
 }
