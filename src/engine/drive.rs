@@ -118,13 +118,17 @@ pub async fn drive(
             engine.finish_if_done();
         }
         if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
-            let frame = Arc::new(engine.frame());
+            let mut frame = Arc::new(engine.frame());
             if let Some(sink) = &mut sinks.frame
                 && sink(Arc::clone(&frame)).is_break()
             {
                 sinks.frame = None;
             }
             if let Some(frames) = &frames {
+                // Single calls are for the recorder alone; it has written them and let go of the frame by now.
+                if let Some(frame) = Arc::get_mut(&mut frame) {
+                    frame.calls = Vec::new();
+                }
                 // Nobody looking is no error.
                 let _ = frames.send(frame);
             }
