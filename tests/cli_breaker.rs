@@ -13,7 +13,8 @@ fn record(folder: &TempDir, more: &str) -> String {
     let file = folder.path().join("day.fizz").display().to_string();
     let ran = fizzops(&format!(
         "run --all --chaos-level 4 --virtual --seed 7 --rate 500 --range 1 2000 --quiet --no-summary --record {file} \
-         --set circuit_breaker.failure_threshold=2 {more}"
+         --set circuit_breaker.failure_threshold=2 --set circuit_breaker.backoff_base_ms=50 \
+         --set circuit_breaker.backoff_max_ms=50 {more}"
     ));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     file
@@ -90,7 +91,11 @@ fn another_configuration_gives_another_timeline() {
 
     let text = what_if(&file, other);
     assert_eq!(text.code, 0, "{}", text.stderr);
-    assert!(text.stdout.contains("\nrecorded   preset efp with failure_threshold=2\n"), "{}", text.stdout);
+    assert!(
+        text.stdout.contains("\nrecorded   preset efp with failure_threshold=2 backoff_base_ms=50 backoff_max_ms=50\n"),
+        "{}",
+        text.stdout
+    );
     assert!(
         text.stdout.contains("\nwhat if    preset resilience4j with failure_rate_threshold=10.0"),
         "{}",
@@ -123,12 +128,26 @@ fn a_breaker_that_was_off_can_be_tried_on() {
 }
 
 #[test]
+fn game_days_and_live_sessions_are_recorded_with_their_calls_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("day.fizz").display().to_string();
+    let drill = fizzops(&format!("gameday run modulo_meltdown --virtual --seed 7 --quiet --record {file}"));
+    assert!(drill.code == 0 || drill.code == 1, "{}", drill.stderr);
+    let answer = document(&file, "");
+    assert!(answer["calls"].as_u64().unwrap() > 1_000 && answer["dropped"] == 0);
+    assert_eq!(answer["recorded"]["refused"]["count"], answer["refused"]);
+    let live = fizzops(&format!("--virtual --speed 100 --rate 100 --duration 1s --record {file}"));
+    assert_eq!(live.code, 0, "{}", live.stderr);
+    assert!(document(&file, "")["calls"].as_u64().unwrap() > 100);
+}
+
+#[test]
 fn what_cannot_be_is_told_and_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = record(&folder, "");
     for (more, told) in [
         ("--set failure_treshold=9", "did you mean `failure_threshold`?"),
-        ("--set failure_threshold=many", "failure_threshold"),
+        ("--set failure_threshold=many", "--set failure_threshold: invalid type"),
         ("--set failure_threshold", "write KEY=VALUE"),
         ("--set failure_threshold=0", "circuit_breaker.failure_threshold: 0 is not between"),
         ("--set wait_duration_in_open_state_ms=5", "set backoff_base_ms"),
@@ -154,7 +173,7 @@ fn a_recording_without_calls_says_so() {
         .lines()
         .map(|line| {
             let mut line: Value = serde_json::from_str(line).unwrap();
-            if let Some(frame) = line["frame"].as_object_mut() {
+            if let Some(frame) = line.get_mut("frame").and_then(Value::as_object_mut) {
                 frame.shift_remove("calls");
             }
             format!("{line}\n")

@@ -21,17 +21,17 @@ use crate::mechanisms::breaker::{
 use crate::recording::Recording;
 
 const AFTER_HELP: &str = "\
-The calls keep the outcomes and durations that were recorded: a replay of what happened, not a forecast. How a call that
-the recorded breaker refused would have ended is not known; where the other configuration lets it through, it counts for
-nothing, and the output says how many there were. What operators told the breaker holds for both.
+The calls keep the outcomes and durations that were recorded: a replay of what happened, not a forecast. \
+How a call that the recorded breaker refused would have ended is not known; where the other configuration lets it \
+through, it counts for nothing, and the output says how many there were. What operators told the breaker holds for both.
 
-Keys are those of the section circuit_breaker; one of the recorded configuration that --preset has no use for is taken
-out with KEY=null.
+Keys are those of the section circuit_breaker. A recorded one that the other preset has no use for is taken out with \
+--set KEY=null.
 
 Examples:
-  fizzops --record day.fizz                                         record a session, then
-  fizzops breaker what-if day.fizz --set failure_threshold=9        what if it had waited for nine failures in a row?
-  fizzops breaker what-if day.fizz --preset resilience4j --set failure_rate_threshold=20 --set minimum_number_of_calls=10
+  fizzops --record day.fizz
+  fizzops breaker what-if day.fizz --set failure_threshold=9
+  fizzops breaker what-if day.fizz --preset resilience4j --set failure_rate_threshold=20
   fizzops breaker what-if day.fizz --preset polly --format json";
 
 #[derive(Debug, Args)]
@@ -148,7 +148,7 @@ fn other(args: &WhatIfArgs, recorded: &BreakerSettings) -> Result<BreakerSetting
             .ok_or_else(|| Failure::usage(format!("--set {setting}: write KEY=VALUE, e.g. failure_threshold=9")))?;
         let key = key.trim();
         let key = key.strip_prefix("circuit_breaker.").unwrap_or(key);
-        layers.set(key, text, Origin::Flag("--set".into()))?;
+        layers.set(key, text, Origin::Flag(format!("--set {key}")))?;
     }
     Ok(layers.load()?.value)
 }
@@ -337,6 +337,26 @@ fn ms(span: Duration) -> f64 {
     span.as_secs_f64() * 1e3
 }
 
+/// Keys that have a value under every preset, although this one goes by others. They are not worth telling.
+fn idle(preset: Preset) -> &'static [&'static str] {
+    const BACKOFF: [&str; 4] = ["backoff_base_ms", "backoff_max_ms", "backoff_multiplier", "backoff_jitter"];
+    const ALL: [&str; 8] = [
+        "failure_threshold",
+        "success_threshold",
+        "timeout_ms",
+        "half_open_max_calls",
+        BACKOFF[0],
+        BACKOFF[1],
+        BACKOFF[2],
+        BACKOFF[3],
+    ];
+    match preset {
+        Preset::Efp => &[],
+        Preset::Aref => &BACKOFF,
+        Preset::Resilience4j | Preset::Polly => &ALL,
+    }
+}
+
 /// The preset, and what differs from its defaults.
 fn configuration(settings: &BreakerSettings) -> String {
     let keys = |settings: &BreakerSettings| match serde_json::to_value(settings.resolved()) {
@@ -346,7 +366,7 @@ fn configuration(settings: &BreakerSettings) -> String {
     let defaults = keys(&BreakerSettings::of(settings.preset));
     let own: Vec<String> = keys(settings)
         .iter()
-        .filter(|(key, value)| defaults.get(*key) != Some(*value))
+        .filter(|(key, value)| defaults.get(*key) != Some(*value) && !idle(settings.preset).contains(&key.as_str()))
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
     let preset = settings.preset;

@@ -252,3 +252,37 @@ impl Timing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::{Options, Settings, WorkloadKind};
+
+    #[tokio::test]
+    async fn single_calls_go_to_the_recorder_and_not_over_the_channel() {
+        let mut settings = Settings::everything();
+        settings.workload.kind = WorkloadKind::Range;
+        (settings.workload.to, settings.workload.rate) = (500, 1_000);
+        let engine = Engine::new(&settings, Options { calls: true, ..Options::simulated(1) }).unwrap();
+        let recorded = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&recorded);
+        let sink: Sink<Arc<Frame>> = Box::new(move |frame| {
+            *counted.lock().unwrap() += frame.calls.iter().map(|block| block.verdicts.len()).sum::<usize>();
+            ControlFlow::Continue(())
+        });
+        let (remote, inbox) = Remote::new();
+        let mut frames = remote.frames.subscribe();
+        let sinks = Sinks { frame: Some(sink), ..Sinks::default() };
+        drive(engine, Pace::Unpaced, inbox, Some(remote.frames.clone()), sinks).await;
+        assert_eq!(*recorded.lock().unwrap(), 500);
+        let mut seen = 0;
+        while let Ok(frame) = frames.try_recv() {
+            assert!(frame.calls.is_empty());
+            seen += 1;
+        }
+        assert!(seen > 3, "{seen} frames");
+    }
+}
