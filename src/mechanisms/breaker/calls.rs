@@ -1,5 +1,5 @@
 //! The calls of a session as a recording keeps them: what a breaker was asked, what became of it, and what operators
-//! ordered meanwhile. It only keeps and restores; what follows from the calls is [`super::what_if`]'s business.
+//! ordered meanwhile. It only keeps and restores; what follows from the calls is [`what_if`](mod@super::what_if)'s business.
 
 use std::time::Duration;
 
