@@ -8,7 +8,8 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fizzops::domain::{EventMask, RuleMask, Source, Timestamp};
 use fizzops::mechanisms::breaker::{
-    Breaker, BreakerConfig, BreakerMiddleware, BreakerSettings, Ended, Preset, RecordedCall, State, WindowType, what_if,
+    Breaker, BreakerConfig, BreakerMiddleware, BreakerSettings, Ended, Preset, Recorded, RecordedCall, State, Verdict,
+    WindowType, what_if,
 };
 use fizzops::mechanisms::limits::{Algorithm, BulkheadConfig, BulkheadMiddleware, Limiter, LimiterConfig, Rate};
 use fizzops::pipeline::{Context, Middleware, Outbox};
@@ -112,15 +113,16 @@ fn replay(criterion: &mut Criterion) {
         .map(|place| RecordedCall {
             at: START + Duration::from_millis(place * 10),
             duration: Duration::from_millis(place % 25),
-            success: !(4_500..5_500).contains(&place),
+            verdict: if (4_500..5_500).contains(&place) { Verdict::Failure(None) } else { Verdict::Success },
             number: place as i64,
         })
         .collect();
     let mut group = criterion.benchmark_group("breaker/what_if");
     group.throughput(Throughput::Elements(calls.len() as u64));
+    let recorded = Recorded::of(calls, 7);
     group.bench_function("efp against resilience4j", |bencher| {
         let (efp, r4j) = (BreakerSettings::default(), BreakerSettings::of(Preset::Resilience4j));
-        bencher.iter(|| black_box(what_if(&calls, &efp, &r4j, 7)));
+        bencher.iter(|| black_box(what_if(&recorded, &efp, &r4j)));
     });
     group.finish();
 }

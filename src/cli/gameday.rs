@@ -132,6 +132,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         events: EventMask::operations(),
         event_limit: 65_536,
         leaves: args.ledger.is_some(),
+        calls: args.record.is_some(),
         playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };

@@ -121,6 +121,7 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
         leaves: args.ledger.is_some(),
+        calls: args.record.is_some(),
         playbook: Some(Arc::new(scenarios()?)),
         ..Options::simulated(args.clock.seed().0)
     };

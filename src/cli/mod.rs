@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share. Results go to stdout; everything else to stderr.
 
+mod breaker;
 mod cache;
 mod config;
 mod exit;
@@ -27,6 +28,8 @@ Examples:
   fizzops gameday run modulo_meltdown         a drill with a verdict for CI
   fizzops --record day.fizz                   record what the console shows
   fizzops replay day.fizz                     and look at it again
+  fizzops breaker what-if day.fizz --set failure_threshold=9
+                                              what if the breaker had waited longer?
 
 Exit codes:
   0    done
@@ -55,6 +58,8 @@ enum Sub {
     Gameday(gameday::GamedayArgs),
     /// Show a recorded session in the console
     Replay(replay::ReplayArgs),
+    /// A recorded session's calls under another breaker configuration
+    Breaker(breaker::BreakerArgs),
     /// The audit ledger
     Ledger(ledger::LedgerArgs),
     /// Cache policies, compared on what was really asked for
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Run(args)) => run::main(&args),
         Some(Sub::Gameday(args)) => gameday::main(&args),
         Some(Sub::Replay(args)) => replay::main(&args),
+        Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Config(args)) => config::main(&args),

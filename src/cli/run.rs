@@ -348,6 +348,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         event_limit: if args.verbose { usize::MAX } else { 65_536 },
         results: true,
         leaves: args.ledger.is_some(),
+        calls: args.record.is_some(),
         flags: args.flag.clone(),
         playbook: None,
     };

@@ -118,13 +118,17 @@ pub async fn drive(
             engine.finish_if_done();
         }
         if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
-            let frame = Arc::new(engine.frame());
+            let mut frame = Arc::new(engine.frame());
             if let Some(sink) = &mut sinks.frame
                 && sink(Arc::clone(&frame)).is_break()
             {
                 sinks.frame = None;
             }
             if let Some(frames) = &frames {
+                // Single calls are for the recorder alone; it has written them and let go of the frame by now.
+                if let Some(frame) = Arc::get_mut(&mut frame) {
+                    frame.calls = Vec::new();
+                }
                 // Nobody looking is no error.
                 let _ = frames.send(frame);
             }
@@ -246,5 +250,39 @@ impl Timing {
                 tokio::time::sleep(wait).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::{Options, Settings, WorkloadKind};
+
+    #[tokio::test]
+    async fn single_calls_go_to_the_recorder_and_not_over_the_channel() {
+        let mut settings = Settings::everything();
+        settings.workload.kind = WorkloadKind::Range;
+        (settings.workload.to, settings.workload.rate) = (500, 1_000);
+        let engine = Engine::new(&settings, Options { calls: true, ..Options::simulated(1) }).unwrap();
+        let recorded = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&recorded);
+        let sink: Sink<Arc<Frame>> = Box::new(move |frame| {
+            *counted.lock().unwrap() += frame.calls.iter().map(|block| block.verdicts.len()).sum::<usize>();
+            ControlFlow::Continue(())
+        });
+        let (remote, inbox) = Remote::new();
+        let mut frames = remote.frames.subscribe();
+        let sinks = Sinks { frame: Some(sink), ..Sinks::default() };
+        drive(engine, Pace::Unpaced, inbox, Some(remote.frames.clone()), sinks).await;
+        assert_eq!(*recorded.lock().unwrap(), 500);
+        let mut seen = 0;
+        while let Ok(frame) = frames.try_recv() {
+            assert!(frame.calls.is_empty());
+            seen += 1;
+        }
+        assert!(seen > 3, "{seen} frames");
     }
 }

@@ -7,7 +7,7 @@ use super::director::{DrillView, ScenarioView};
 use super::tally::{Counts, Recent, Sample};
 use crate::domain::{Event, Timestamp};
 use crate::mechanisms::auth::AuthView;
-use crate::mechanisms::breaker::BreakerView;
+use crate::mechanisms::breaker::{BreakerView, CallBlock};
 use crate::mechanisms::cache::CacheView;
 use crate::mechanisms::chaos::ChaosView;
 use crate::mechanisms::flags::FlagsView;
@@ -105,6 +105,9 @@ pub struct Frame {
     pub events_made: u64,
     /// The intervals that ended since the frame before.
     pub samples: Vec<Sample>,
+    /// The calls that breakers saw since the frame before; only for sessions that keep them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<CallBlock>,
     /// The subsystems.
     pub snapshot: Snapshot,
 }

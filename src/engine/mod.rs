@@ -144,6 +144,8 @@ pub struct Options {
     pub results: bool,
     /// Whether the ledger's leaves are kept until its blocks are taken.
     pub leaves: bool,
+    /// Whether frames tell what became of each call that reached a breaker.
+    pub calls: bool,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
     /// Where game days come from.
@@ -161,6 +163,7 @@ impl Options {
             event_limit: 8_192,
             results: false,
             leaves: false,
+            calls: false,
             flags: Vec::new(),
             playbook: None,
         }
@@ -278,10 +281,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, flags, playbook } = options;
+        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, playbook } = options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
+        if calls {
+            mechanisms.breaker.keep_calls();
+        }
         for flag in &flags {
             mechanisms.flags.override_with(flag)?;
         }
@@ -969,6 +975,7 @@ impl Engine {
             events: self.out.take(),
             events_made: self.out.made(),
             samples: std::mem::take(&mut self.samples),
+            calls: self.mechanisms.breaker.take_calls(),
             snapshot: self.snapshot(),
         }
     }

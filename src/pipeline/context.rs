@@ -17,6 +17,8 @@ pub struct Context {
     pub placed: Timestamp,
     /// When the present attempt began: when it had its place, or later where an earlier attempt failed.
     pub attempted: Timestamp,
+    /// The breaker's number for this attempt, in a session that keeps its calls.
+    pub call: u64,
     /// The present moment: the moment of admission on the way in, of completion on the way out.
     pub now: Timestamp,
     /// Whoever asked does not want the answer any more.

@@ -23,6 +23,9 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Efp, Self::Resilience4j, Self::Polly, Self::Aref];
+
     /// As it is written in the configuration.
     pub const fn name(self) -> &'static str {
         match self {

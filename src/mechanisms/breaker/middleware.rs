@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::calls::{CallBlock, CallLog};
 use super::config::BreakerConfig;
 use super::error::BreakerError;
 use super::machine::{Ended, Permit};
@@ -65,7 +66,7 @@ pub enum BreakerCommand {
 
 impl BreakerCommand {
     /// The word of the command, the state it leads to, and what has happened then.
-    const fn effect(&self) -> (&'static str, State, &'static str) {
+    pub(super) const fn effect(&self) -> (&'static str, State, &'static str) {
         match self {
             Self::Trip { .. } => ("trip", State::Open, "tripped"),
             Self::ForceOpen { .. } => ("force_open", State::ForcedOpen, "held open"),
@@ -102,6 +103,8 @@ impl BreakerCommand {
 pub struct BreakerMiddleware {
     enabled: bool,
     registry: Registry,
+    /// The evaluation's calls since the last frame, when somebody records them.
+    log: Option<Box<CallLog>>,
 }
 
 impl BreakerMiddleware {
@@ -110,7 +113,7 @@ impl BreakerMiddleware {
     /// # Errors
     /// [`BreakerError::Configuration`] for an impossible value, also when the section is not enabled.
     pub fn new(config: &BreakerConfig, now: Timestamp, rng: ChaCha8Rng) -> Result<Self, BreakerError> {
-        Ok(Self { enabled: config.enabled, registry: Registry::new(config, now, rng)? })
+        Ok(Self { enabled: config.enabled, registry: Registry::new(config, now, rng)?, log: None })
     }
 
     /// Whether calls go through breakers.
@@ -141,6 +144,17 @@ impl BreakerMiddleware {
     /// Every breaker, the evaluation's first.
     pub fn view(&self, now: Timestamp) -> Vec<BreakerView> {
         self.registry.view(self.enabled, now)
+    }
+
+    /// From now on keeps what becomes of each call until it is taken, also when calls do not go through breakers.
+    pub fn keep_calls(&mut self) {
+        self.log = Some(Box::default());
+    }
+
+    /// The calls since the last time, breaker by breaker; empty unless they are kept.
+    pub fn take_calls(&mut self) -> Vec<CallBlock> {
+        let name = self.registry.name(Registry::EVALUATION);
+        self.log.as_mut().and_then(|log| log.take(name)).into_iter().collect()
     }
 
     /// Does what time alone brings about: the automatic half-open, and half-open periods that end.
@@ -175,6 +189,7 @@ impl BreakerMiddleware {
             for slot in &slots {
                 self.registry.reset(*slot, by, now, out);
             }
+            self.keep_command(Registry::EVALUATION, command, by, now);
             let plural = if slots.len() == 1 { "" } else { "s" };
             return Ok(format!("{} breaker{plural} {done} by {by}", slots.len()));
         }
@@ -187,7 +202,14 @@ impl BreakerMiddleware {
         } else {
             self.registry.command(slot, (to, word), by, now, out)?;
         }
+        self.keep_command(slot, command, by, now);
         Ok(format!("breaker {} {done} by {by}", self.registry.name(slot)))
+    }
+
+    fn keep_command(&mut self, slot: Slot, command: &BreakerCommand, by: &str, now: Timestamp) {
+        if let Some(log) = self.log.as_mut().filter(|_| slot == Registry::EVALUATION) {
+            log.command(command, by, now);
+        }
     }
 }
 
@@ -202,16 +224,27 @@ impl Middleware for BreakerMiddleware {
 
     fn enter(&mut self, context: &mut Context, out: &mut Outbox) -> Flow {
         if !self.enabled {
+            if let Some(log) = &mut self.log {
+                log.begin(context);
+                // Only so that it is known on the way out.
+                context.permit = Some(0);
+            }
             return Flow::Continue;
         }
         match self.registry.acquire(Registry::EVALUATION, context.number, context.now, out) {
             Ok(permit) => {
                 context.permit = Some(permit.ticket());
+                if let Some(log) = &mut self.log {
+                    log.begin(context);
+                }
                 Flow::Continue
             }
             Err(refusal) => {
                 context.fail(Outcome::Rejected, ErrorCode::CircuitOpen);
                 context.retry_after = refusal.retry_after;
+                if let Some(log) = &mut self.log {
+                    log.refuse(context);
+                }
                 Flow::Finish
             }
         }
@@ -226,11 +259,17 @@ impl Middleware for BreakerMiddleware {
             Outcome::Failed | Outcome::TimedOut => Some(true),
             Outcome::Denied | Outcome::Rejected | Outcome::Invalid => None,
         };
+        // What it protects has this attempt's time; waits for a place and earlier attempts are not its doing.
+        let duration = context.now.since(context.attempted);
+        if let Some(log) = &mut self.log {
+            log.end(context, failed, duration);
+            if !self.enabled {
+                return;
+            }
+        }
         let Some(failed) = failed else {
             return self.registry.release(Registry::EVALUATION, permit, context.now, out);
         };
-        // What it protects has this attempt's time; waits for a place and earlier attempts are not its doing.
-        let duration = context.now.since(context.attempted);
         if !failed && self.registry.times_out(Registry::EVALUATION, duration) {
             context.fail(Outcome::TimedOut, ErrorCode::CallTimeout);
         }

@@ -31,6 +31,7 @@
 //! # Ok::<(), fizzops::mechanisms::breaker::BreakerError>(())
 //! ```
 
+mod calls;
 mod config;
 #[cfg(test)]
 mod config_tests;
@@ -49,6 +50,7 @@ mod view;
 pub mod what_if;
 mod window;
 
+pub use calls::{BlockCommand, CallBlock, CallHistory, MalformedCalls, RecordedCall, RecordedCommand, Verdict};
 pub use config::{AfterHalfOpen, BreakerConfig, BreakerSettings, Preset, WindowType};
 pub use error::BreakerError;
 pub use explain::{Call, Cause, Rate, Span, Transition};
@@ -57,4 +59,4 @@ pub use middleware::{BreakerCommand, BreakerMiddleware};
 pub use registry::{BreakerKey, Registry, Slot};
 pub use state::State;
 pub use view::{BreakerView, RulesView, TotalsView, TransitionView, TrialsView, WindowView};
-pub use what_if::{RecordedCall, Timeline, WhatIf, what_if};
+pub use what_if::{Recorded, Timeline, WhatIf, what_if};

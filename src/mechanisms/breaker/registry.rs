@@ -68,6 +68,15 @@ struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(usize);
 
+impl Slot {
+    /// Its own stream of the registry's generator, so that what one breaker draws does not move what another draws.
+    pub fn stream(self, rng: &ChaCha8Rng) -> ChaCha8Rng {
+        let mut rng = rng.clone();
+        rng.set_stream(self.0 as u64 + 1);
+        rng
+    }
+}
+
 /// All breakers of an engine. The evaluation's own is always there, in [`Registry::EVALUATION`].
 #[derive(Debug)]
 pub struct Registry {
@@ -126,10 +135,7 @@ impl Registry {
             return Err(BreakerError::TooMany(Self::LIMIT));
         }
         let settings = self.instances.get(key).unwrap_or(&self.settings);
-        // A stream of its own, so that what one breaker draws does not move what another draws.
-        let mut rng = self.rng.clone();
-        rng.set_stream(slot as u64 + 1);
-        let breaker = Breaker::new(settings, now, rng)?;
+        let breaker = Breaker::new(settings, now, Slot(slot).stream(&self.rng))?;
         self.entries.push(Entry { key: key.clone(), name: key.to_string(), breaker });
         self.slots.insert(key.clone(), slot);
         Ok(Slot(slot))
@@ -150,6 +156,11 @@ impl Registry {
     /// The breaker itself, to look at.
     pub fn breaker(&self, slot: Slot) -> Option<&Breaker> {
         self.entries.get(slot.0).map(|entry| &entry.breaker)
+    }
+
+    /// What it was configured with: its own settings, else those of the section.
+    pub fn settings(&self, slot: Slot) -> &BreakerSettings {
+        self.entries.get(slot.0).and_then(|entry| self.instances.get(&entry.key)).unwrap_or(&self.settings)
     }
 
     /// Its name.
