@@ -59,6 +59,49 @@ fn closed(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same call by a crate in wide use: it reads the clock itself, and can be called from many threads.
+fn others(criterion: &mut Criterion) {
+    use failsafe::CircuitBreaker as _;
+    let mut group = criterion.benchmark_group("breaker/acquire+finish");
+    let policy = failsafe::failure_policy::consecutive_failures(5, failsafe::backoff::constant(Duration::from_secs(1)));
+    let breaker = failsafe::Config::new().failure_policy(policy).build();
+    let mut number = 0_u64;
+    group.bench_function("failsafe", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            black_box(breaker.call(|| if number.is_multiple_of(10) { Err(()) } else { Ok(()) })).is_ok()
+        });
+    });
+    assert!(breaker.is_call_permitted(), "failsafe measured something else");
+    let minute = Duration::from_secs(60);
+    let backoff = failsafe::backoff::constant(Duration::from_secs(1));
+    let policy = failsafe::failure_policy::success_rate_over_time_window(0.5, 10, minute, backoff);
+    let breaker = failsafe::Config::new().failure_policy(policy).build();
+    group.bench_function("failsafe, success rate over 60 s", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            black_box(breaker.call(|| if number.is_multiple_of(10) { Err(()) } else { Ok(()) })).is_ok()
+        });
+    });
+    group.finish();
+}
+
+/// governor by itself, on a clock that stands where it is put, at twice the rate that it allows.
+fn governor(criterion: &mut Criterion) {
+    let clock = governor::clock::FakeRelativeClock::default();
+    let burst = std::num::NonZeroU32::MIN;
+    let quota = governor::Quota::with_period(STEP * 2).expect("a period").allow_burst(burst);
+    let limiter = governor::RateLimiter::direct_with_clock(quota, clock.clone());
+    let mut group = criterion.benchmark_group("limiter/check");
+    group.bench_function("governor", |bencher| {
+        bencher.iter(|| {
+            clock.advance(STEP);
+            black_box(limiter.check()).is_ok()
+        });
+    });
+    group.finish();
+}
+
 /// What the chain pays: in and out of the middleware, with nobody listening.
 fn middleware(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("middleware/enter+leave");
@@ -127,5 +170,5 @@ fn replay(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, closed, middleware, limiters, replay);
+criterion_group!(benches, closed, others, middleware, limiters, governor, replay);
 criterion_main!(benches);

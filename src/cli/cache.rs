@@ -16,8 +16,10 @@ use super::{Exit, Failure};
 use crate::console::picture;
 use crate::domain::ErrorCode;
 use crate::domain::text::grouped;
+use crate::mechanisms::breaker::CallHistory;
 use crate::mechanisms::cache::Policy;
 use crate::mechanisms::cache::compare::{Row, belady, break_even, hits};
+use crate::recording::Recording;
 
 const AFTER_HELP: &str = "\
 A trace has one key a line, plain or gzip. Every policy starts with an empty cache and sees the keys in their order;
@@ -151,6 +153,7 @@ fn report(trace: &[u64], rows: &[Row], baseline: Policy) -> String {
     if let Some(row) = rows.last() {
         let (best, _) = row.best();
         text.push_str(&curve(trace, keys, baseline, best));
+        text.push_str(&format!("      upper line {baseline}, dots {best}, lower line belady\n"));
         text.push('\n');
     }
     for row in rows {
@@ -255,8 +258,37 @@ fn read_trace(path: &Path) -> Result<Vec<u64>, Failure> {
     Ok(trace)
 }
 
-/// The numbers that a recorded session asked for.
+/// The numbers that a recorded session asked its evaluation for, in order of arrival.
+pub fn recorded_numbers(path: &Path) -> Result<Vec<i64>, Failure> {
+    let recording = Recording::open(path)?;
+    let mut calls = CallHistory::default();
+    let blocks = recording.frames.iter().flat_map(|frame| &frame.calls).filter(|block| block.circuit == EVALUATION);
+    for block in blocks {
+        calls.add(block).map_err(|error| {
+            let message = format!("{}: {error}", path.display());
+            Failure::new(Exit::Integrity, Some(ErrorCode::RecordingDamaged), message)
+        })?;
+    }
+    let numbers: Vec<i64> = calls.numbers();
+    if numbers.is_empty() {
+        let hint = "it was recorded without its calls, or nothing was asked";
+        return Err(Failure::usage(format!("{} has no numbers: {hint}", path.display())));
+    }
+    Ok(numbers)
+}
+
+/// The breaker in front of the evaluation, whose calls are those numbers.
+const EVALUATION: &str = "evaluation";
+
+/// The same as a trace.
 fn recorded(path: &Path) -> Result<Vec<u64>, Failure> {
-    let recording = crate::recording::Recording::open(path)?;
-    Err(Failure::usage(format!("{} frames", recording.frames.len())))
+    let mut known: FxHashMap<i64, u64> = FxHashMap::default();
+    let numbers = recorded_numbers(path)?;
+    Ok(numbers
+        .into_iter()
+        .map(|number| {
+            let next = known.len() as u64;
+            *known.entry(number).or_insert(next)
+        })
+        .collect())
 }

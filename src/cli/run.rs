@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Fill the cache with the answers for the range beforehand
     #[arg(long)]
     cache_warm: bool,
+    /// Fill the cache with the answers for the numbers that a recorded session asked for last
+    #[arg(long, value_name = "RECORDING")]
+    cache_warm_from: Option<PathBuf>,
     /// Show the cache afterwards
     #[arg(long)]
     cache_stats: bool,
@@ -179,7 +182,8 @@ impl RunArgs {
         let range = self.range.as_deref().unwrap_or_default();
         let chaos = self.chaos || self.chaos_level.is_some();
         let ledger = self.blockchain || self.ledger.is_some() || self.mining_difficulty.is_some();
-        let policy = self.cache_policy.is_some() || self.cache_size.is_some() || self.cache_warm;
+        let warm = self.cache_warm || self.cache_warm_from.is_some();
+        let policy = self.cache_policy.is_some() || self.cache_size.is_some() || warm;
         let flags = [
             range.first().map(|from| ("workload.from", from.to_string(), "--range")),
             range.get(1).map(|to| ("workload.to", to.to_string(), "--range")),
@@ -352,7 +356,11 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         flags: args.flag.clone(),
         playbook: None,
     };
+    let warm = args.cache_warm_from.as_deref().map(super::cache::recorded_numbers).transpose()?;
     let mut engine = Engine::new(&settings, options)?;
+    if let Some(numbers) = warm {
+        engine.warm(&numbers);
+    }
     if args.list_flags {
         return super::output::print(&summary::flags(&engine.snapshot().flags));
     }

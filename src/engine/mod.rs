@@ -916,6 +916,13 @@ impl Engine {
         Ok(format!("game day {scenario} begins"))
     }
 
+    /// Puts the answers for these numbers into the cache, the last ones as far as it has room: before the first
+    /// evaluation, for a cache that shall not begin cold.
+    pub fn warm(&mut self, numbers: &[i64]) {
+        self.out.now = self.now;
+        self.mechanisms.cache.warm_with(numbers, self.now, &mut self.out);
+    }
+
     /// Ends the session once the running game day has come to its verdict.
     pub const fn stop_after_drill(&mut self) {
         self.stop_after_drill = true;

@@ -266,6 +266,12 @@ impl CallHistory {
         Ok(())
     }
 
+    /// What was asked, in order of arrival.
+    pub fn numbers(mut self) -> Vec<i64> {
+        self.entries.sort_by_key(|entry| entry.sequence);
+        self.entries.iter().map(|entry| entry.call.number).collect()
+    }
+
     /// All of it in order of arrival, of a session from `began` to `ended`. `rng` is the breaker's, for jitter
     /// ([`super::Slot::stream`]).
     pub fn recorded(mut self, began: Timestamp, ended: Timestamp, rng: ChaCha8Rng) -> Recorded {
@@ -331,15 +337,17 @@ mod tests {
                     }
                 };
                 expected.push(RecordedCall { at: Timestamp::from_nanos(at), duration, verdict, number });
-                kept.push((context, verdict, failed, duration, frame));
+                if verdict == Verdict::Refused {
+                    log.refuse(&mut context);
+                } else {
+                    log.begin(&mut context);
+                    kept.push((context, failed, duration, frame));
+                }
             }
             // They end in another order than they arrived in.
             kept.sort_by_key(|(context, ..)| context.sequence.wrapping_mul(order | 1));
-            for (context, verdict, failed, duration, frame) in kept {
-                match verdict {
-                    Verdict::Refused => log.refuse(&context),
-                    _ => log.end(&context, failed, duration),
-                }
+            for (context, failed, duration, frame) in kept {
+                log.end(&context, failed, duration);
                 if frame {
                     blocks.extend(log.take("evaluation"));
                 }
@@ -355,7 +363,7 @@ mod tests {
     fn what_finds_no_room_is_counted() {
         let mut log = CallLog::default();
         for sequence in 0..CallLog::LIMIT as u64 + 3 {
-            log.refuse(&context(sequence, 7, sequence));
+            log.refuse(&mut context(sequence, 7, sequence));
         }
         let block = log.take("evaluation").unwrap();
         assert_eq!((block.verdicts.len(), block.dropped), (CallLog::LIMIT, 3));
@@ -366,8 +374,8 @@ mod tests {
     #[test]
     fn commands_keep_their_place_among_the_calls() {
         let mut log = CallLog::default();
-        let contexts: Vec<Context> = (0..3).map(|sequence| context(sequence * 10, 1, 100)).collect();
-        contexts.iter().for_each(|context| log.begin(context));
+        let mut contexts: Vec<Context> = (0..3).map(|sequence| context(sequence * 10, 1, 100)).collect();
+        contexts.iter_mut().for_each(|context| log.begin(context));
         log.end(&contexts[0], Some(false), Duration::from_nanos(5));
         log.command(&BreakerCommand::Trip { circuit: None }, "operator", Timestamp::from_nanos(105));
         log.end(&contexts[1], Some(false), Duration::from_nanos(5));
@@ -381,8 +389,10 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_are_refused_whole() {
         let mut log = CallLog::default();
-        log.end(&context(0, 1, 1), Some(true), Duration::ZERO);
-        log.refuse(&context(1, 2, 2));
+        let mut first = context(0, 1, 1);
+        log.begin(&mut first);
+        log.end(&first, Some(true), Duration::ZERO);
+        log.refuse(&mut context(1, 2, 2));
         let good = log.take("evaluation").unwrap();
         let broken: [fn(&mut CallBlock); 6] = [
             |block| block.verdicts.push('s'),

@@ -181,13 +181,31 @@ impl CacheMiddleware {
         }
         // Answers beyond the capacity would only push the first ones out again.
         let entries =
-            self.warm_with((from..=to).take(usize::try_from(self.config.max_size).unwrap_or(usize::MAX)), now, out);
+            self.put_all((from..=to).take(usize::try_from(self.config.max_size).unwrap_or(usize::MAX)), now, out);
         out.emit(Kind::CacheWarming, || Payload::CacheWarming { entries, from, to });
         entries
     }
 
-    /// Puts in the answers for these numbers, as far as all rules are on for them; how many that were.
-    pub fn warm_with(&mut self, numbers: impl IntoIterator<Item = i64>, now: Timestamp, out: &mut Outbox) -> u64 {
+    /// Puts in the answers for the last of these numbers, as many as there is room for; how many that were.
+    pub fn warm_with(&mut self, numbers: &[i64], now: Timestamp, out: &mut Outbox) -> u64 {
+        if !self.config.enabled {
+            return 0;
+        }
+        let room = usize::try_from(self.config.max_size).unwrap_or(usize::MAX);
+        // The latest first, each once; then put in so that the latest is the newest.
+        let mut latest: Vec<i64> = Vec::new();
+        let mut seen = rustc_hash::FxHashSet::default();
+        for number in numbers.iter().rev().filter(|number| seen.insert(**number)).take(room) {
+            latest.push(*number);
+        }
+        let entries = self.put_all(latest.into_iter().rev(), now, out);
+        let (from, to) = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
+        out.emit(Kind::CacheWarming, || Payload::CacheWarming { entries, from, to });
+        entries
+    }
+
+    /// Puts in answers as they are where all rules are on.
+    fn put_all(&mut self, numbers: impl Iterator<Item = i64>, now: Timestamp, out: &mut Outbox) -> u64 {
         let rules = Arc::clone(&self.rules);
         let mut entries = 0;
         for number in numbers {

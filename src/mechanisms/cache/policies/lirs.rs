@@ -134,7 +134,7 @@ impl<K: Copy + Eq + Hash> Lirs<K> {
         }
     }
 
-    fn to_top(&mut self, at: u32) {
+    fn raise(&mut self, at: u32) {
         self.stack_links.renew(&mut self.stack, at);
     }
 }
@@ -144,10 +144,10 @@ impl<K: Copy + Eq + Hash> Order<K> for Lirs<K> {
         let State { low, frame } = self.states[slot as usize];
         let weight = self.queue_links.weight(slot);
         if low {
-            self.to_top(frame);
+            self.raise(frame);
             self.prune();
         } else if frame != NIL {
-            self.to_top(frame);
+            self.raise(frame);
             self.queue_links.unlink(&mut self.queue, slot);
             self.promote(slot);
             self.prune();

@@ -97,7 +97,7 @@ impl WTinyLfu {
         }
     }
 
-    fn to_probation(&mut self, slot: u32) {
+    fn demote(&mut self, slot: u32) {
         self.part_of[slot as usize] = Part::Probation;
         self.links.push(&mut self.probation, slot);
     }
@@ -141,7 +141,7 @@ impl<K: Copy + Eq + Hash> Order<K> for WTinyLfu {
                 while self.protected.weight > self.protected_weight
                     && let Some(slot) = self.links.pop(&mut self.protected)
                 {
-                    self.to_probation(slot);
+                    self.demote(slot);
                 }
             }
         }
@@ -164,7 +164,7 @@ impl<K: Copy + Eq + Hash> Order<K> for WTinyLfu {
                 if !wins {
                     return Some(candidate);
                 }
-                self.to_probation(candidate);
+                self.demote(candidate);
                 (victim, part)
             }
         };
@@ -180,7 +180,7 @@ impl<K: Copy + Eq + Hash> Order<K> for WTinyLfu {
             && self.window.len > 1
             && let Some(slot) = self.links.pop(&mut self.window)
         {
-            self.to_probation(slot);
+            self.demote(slot);
         }
     }
 
