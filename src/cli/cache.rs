@@ -225,6 +225,7 @@ fn read_trace(path: &Path) -> Result<Vec<u64>, Failure> {
     }
     let source: Box<dyn Read> = if packed { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut lines = BufReader::new(source);
+    // Keys are numbered as they come; the map is only asked, never walked.
     let mut numbers: FxHashMap<Vec<u8>, u64> = FxHashMap::default();
     let mut trace = Vec::new();
     let mut line = Vec::new();
@@ -282,6 +283,7 @@ const EVALUATION: &str = "evaluation";
 
 /// The same as a trace.
 fn recorded(path: &Path) -> Result<Vec<u64>, Failure> {
+    // As above: asked, never walked.
     let mut known: FxHashMap<i64, u64> = FxHashMap::default();
     let numbers = recorded_numbers(path)?;
     Ok(numbers
