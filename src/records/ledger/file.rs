@@ -4,7 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::block::{Block, Hash, Header, Leaf, LeavesHasher};
+use super::block::{Block, Header, Leaf, LeavesHasher};
+use super::hash::Hash;
 use crate::domain::{ErrorCode, Outcome};
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,13 +22,16 @@
 
 mod block;
 mod file;
+mod hash;
+pub mod merkle;
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-pub use block::{Block, Hash, Header, Leaf, LeavesHasher};
+pub use block::{Block, Header, Leaf, LeavesHasher};
 pub use file::{Report, VerifyError, verify, write_header};
+pub use hash::{Hash, NoHash};
 
 use crate::domain::{ErrorCode, Evaluation, Timestamp};
 
