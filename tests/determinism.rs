@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fizzops::domain::EventMask;
 use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
 use fizzops::gameday::Scenarios;
+use fizzops::records::ledger::Kept;
 use sha2::{Digest as _, Sha256};
 
 /// A session with every subsystem on and chaos at level 5: the hash over every result, every event and every frame.
@@ -40,8 +41,11 @@ fn fingerprint(seed: u64, numbers: i64) -> (String, String) {
             hasher.update(format!("{evaluation:?}\n"));
         }
         hasher.update(serde_json::to_vec(&engine.frame()).unwrap());
-        for block in engine.take_blocks() {
-            hasher.update(serde_json::to_vec(&block).unwrap());
+        for kept in engine.take_kept() {
+            match kept {
+                Kept::Entry(bytes) => hasher.update(bytes),
+                Kept::Block(block) => hasher.update(serde_json::to_vec(&block).unwrap()),
+            }
         }
     }
     assert_eq!(results, numbers);

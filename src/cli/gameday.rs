@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
+use super::ledger::Keeper;
+use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime, scenarios};
 use super::{Exit, Failure};
 use crate::domain::EventMask;
 use crate::engine::director::{DrillView, Verdict};
@@ -63,8 +64,8 @@ struct RunArgs {
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Write the ledger to FILE
-    #[arg(long, value_name = "FILE")]
+    /// Keep the ledger in this directory, or go on with the one that is there
+    #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
     /// Only the verdict, without the post-mortem
     #[arg(long, short)]
@@ -127,11 +128,13 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     base.engine.max_concurrent_evaluations = 1;
     let rate = args.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate"));
     let settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
         event_limit: 65_536,
-        leaves: args.ledger.is_some(),
+        leaves: keeper.is_some(),
+        ledger: keeper.as_ref().map(Keeper::start).unwrap_or_default(),
         calls: args.record.is_some(),
         playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
@@ -139,16 +142,11 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
-    let error = WriteError::default();
     let mut record = recording.as_ref().map(Recording::sink);
     let start = Command::StartGameDay { name: scenario.name.clone() };
     engine.apply("command line", start).map_err(|refusal| Failure::usage(refusal.to_string()))?;
     engine.stop_after_drill();
-    let sinks = Sinks {
-        frame: record.take(),
-        block: args.ledger.as_ref().map(|path| ledger_sink(path, &error)).transpose()?,
-        ..Sinks::default()
-    };
+    let sinks = Sinks { frame: record.take(), ledger: keeper.as_mut().and_then(Keeper::sink), ..Sinks::default() };
     let (mut engine, interrupted) = runtime()?.block_on(async {
         let (remote, mut task) = spawn(engine, Pace::Unpaced, sinks);
         let mut interrupted = false;
@@ -173,11 +171,11 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let engine = engine.map_err(|error| Failure::new(Exit::Usage, None, format!("the engine stopped: {error}")))?;
         Ok::<_, Failure>((engine, interrupted))
     })?;
+    if let Some(keeper) = keeper {
+        keeper.finish()?;
+    }
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
-    }
-    if let Some(failure) = error.take() {
-        return Err(failure);
     }
     let Some(drill) = engine.drill() else {
         return Err(Failure::new(Exit::NeverRan, None, "the drill left no result"));

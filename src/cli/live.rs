@@ -9,7 +9,8 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
+use super::ledger::Keeper;
+use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime, scenarios};
 use super::{Exit, Failure};
 use crate::console::theme::{ASCII, Depth, Theme};
 use crate::console::{self, App, Ended, format};
@@ -40,8 +41,8 @@ pub struct LiveArgs {
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Write the ledger to FILE
-    #[arg(long, value_name = "FILE")]
+    /// Keep the ledger in this directory, or go on with the one that is there
+    #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
     #[command(flatten)]
     look: Look,
@@ -117,10 +118,12 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     }
     let settings = load(&Settings::everything(), &args.source, &flags)?.value;
     let theme = args.look.theme()?;
+    let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
-        leaves: args.ledger.is_some(),
+        leaves: keeper.is_some(),
+        ledger: keeper.as_ref().map(Keeper::start).unwrap_or_default(),
         calls: args.record.is_some(),
         playbook: Some(Arc::new(scenarios()?)),
         ..Options::simulated(args.clock.seed().0)
@@ -128,10 +131,9 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     let engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
-    let error = WriteError::default();
     let sinks = Sinks {
         frame: recording.as_ref().map(Recording::sink),
-        block: args.ledger.as_ref().map(|path| ledger_sink(path, &error)).transpose()?,
+        ledger: keeper.as_mut().and_then(Keeper::sink),
         ..Sinks::default()
     };
     let pace = Pace::Times(args.speed.unwrap_or(1.0));
@@ -151,11 +153,11 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         let engine = task.await.map_err(|error| Failure::usage(format!("the engine stopped: {error}")))?;
         Ok::<_, Failure>((engine, ended?))
     })?;
+    if let Some(keeper) = keeper {
+        keeper.finish()?;
+    }
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
-    }
-    if let Some(failure) = error.take() {
-        return Err(failure);
     }
     if let Some(path) = &args.record {
         // With stderr closed there is nobody to tell.

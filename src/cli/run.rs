@@ -11,8 +11,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::ledger::Keeper;
 use super::output::{Format, Results};
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime};
+use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime};
 use super::{Exit, Failure, summary};
 use crate::domain::{EventMask, Kind};
 use crate::engine::drive::{Pace, Sink, Sinks, spawn};
@@ -119,11 +120,11 @@ pub struct RunArgs {
     /// Keep an audit ledger
     #[arg(long)]
     blockchain: bool,
-    /// How many zero digits each block's hash begins with, 0 to 4
+    /// How many zero digits each block's hash begins with, 0 to 6
     #[arg(long, value_name = "N")]
     mining_difficulty: Option<u32>,
-    /// Write the ledger to FILE; turns it on
-    #[arg(long, value_name = "FILE")]
+    /// Keep the ledger in this directory, or go on with the one that is there; turns it on
+    #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
     /// Trace a sample of the evaluations
     #[arg(long)]
@@ -336,7 +337,6 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let settings = args.settings()?;
     let seed = args.clock.seed();
-    let write_error = WriteError::default();
     let events = if args.verbose {
         EventMask::ALL
     } else if args.record.is_some() {
@@ -344,6 +344,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     } else {
         EventMask::NONE
     };
+    let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
     let options = Options {
         seed,
         wall: (!args.clock.simulated).then(WallClock::start),
@@ -351,7 +352,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         events,
         event_limit: if args.verbose { usize::MAX } else { 65_536 },
         results: true,
-        leaves: args.ledger.is_some(),
+        leaves: keeper.is_some(),
+        ledger: keeper.as_ref().map(Keeper::start).unwrap_or_default(),
         calls: args.record.is_some(),
         flags: args.flag.clone(),
         playbook: None,
@@ -366,7 +368,6 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     }
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
-    let blocks = args.ledger.as_ref().map(|path| ledger_sink(path, &write_error)).transpose()?;
     if !args.no_banner && !args.quiet {
         eprintln!("fizzops: {} by {}, {} clock, seed {}", info.workload, info.strategy, info.clock.name(), info.seed);
     }
@@ -390,7 +391,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     let sinks = Sinks {
         frame: frames(args.verbose, recording.as_ref()),
         result: Some(result),
-        block: blocks,
+        ledger: keeper.as_mut().and_then(Keeper::sink),
         progress: bar.as_ref().map(|bar| advance(bar.clone())),
     };
     let began = Instant::now();
@@ -413,6 +414,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         engine.map_err(|error| Failure::new(Exit::Usage, None, format!("the engine stopped: {error}")))
     })?;
     let took = began.elapsed();
+    // Signed whatever becomes of the output.
+    let kept = keeper.map_or(Ok(()), Keeper::finish);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -429,11 +432,9 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
             Err(error) => return Err(stdout(&error)),
         }
     }
+    kept?;
     if let Some(recording) = recording {
         recording.finish(head)?;
-    }
-    if let Some(failure) = write_error.take() {
-        return Err(failure);
     }
     finish(args, &mut engine, &summary, took, interrupted.load(Ordering::SeqCst))
 }

@@ -1,20 +1,18 @@
 //! What every session has in common: its configuration, its clock, and the files it writes.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use clap::Args;
 
+use super::ledger::Keeper;
 use super::{Exit, Failure};
 use crate::config::{Layers, Loaded, Origin};
 use crate::engine::drive::Sink;
 use crate::engine::{Frame, Seed, SessionInfo, Settings};
 use crate::gameday::Scenarios;
 use crate::recording::Recorder;
-use crate::records::ledger::{Block, write_header};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default, Args)]
@@ -25,6 +23,9 @@ pub struct ConfigSource {
     /// Set one value, e.g. --set cache.max_size=10 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Where keys and data are kept [default: the platform's data directory]
+    #[arg(long, value_name = "DIR", env = "EFP_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Clock and seed.
@@ -96,7 +97,7 @@ pub fn scenarios() -> Result<Scenarios, Failure> {
 
 /// The first error of a file that is written on the engine's task.
 #[derive(Debug, Clone, Default)]
-pub struct WriteError(Arc<Mutex<Option<Failure>>>);
+struct WriteError(Arc<Mutex<Option<Failure>>>);
 
 impl WriteError {
     fn set(&self, path: &Path, error: &std::io::Error) -> ControlFlow<()> {
@@ -107,7 +108,7 @@ impl WriteError {
     }
 
     /// Takes it out.
-    pub fn take(&self) -> Option<Failure> {
+    fn take(&self) -> Option<Failure> {
         self.0.lock().ok()?.take()
     }
 }
@@ -151,26 +152,9 @@ impl Recording {
     }
 }
 
-/// A ledger file that blocks go to.
-pub fn ledger_sink(path: &Path, error: &WriteError) -> Result<Sink<Block>, Failure> {
-    let fail = |error: std::io::Error| Failure::write(path, &error);
-    let mut file = BufWriter::new(File::create(path).map_err(fail)?);
-    write_header(&mut file).map_err(fail)?;
-    file.flush().map_err(fail)?;
-    let (path, error) = (path.to_owned(), error.clone());
-    Ok(Box::new(move |block| {
-        let line = serde_json::to_vec(&block).map_err(std::io::Error::from);
-        // Flushed block by block: what was proved is in the file.
-        let written = line.and_then(|mut line| {
-            line.push(b'\n');
-            file.write_all(&line)?;
-            file.flush()
-        });
-        match written {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(cause) => error.set(&path, &cause),
-        }
-    }))
+/// A ledger's directory, where one is asked for.
+pub fn keeper(folder: Option<&Path>, settings: &Settings, source: &ConfigSource) -> Result<Option<Keeper>, Failure> {
+    folder.map(|folder| Keeper::open(folder, &settings.blockchain, source)).transpose()
 }
 
 /// A runtime for the engine's background task and the checks made side by side.

@@ -252,6 +252,32 @@ impl EventMask {
         .fold(Self::NONE, Self::with)
     }
 
+    /// What goes on the ledger: alerts, faults armed, flags and breakers changed, verdicts, who came in. Nothing that
+    /// happens per evaluation.
+    pub fn audited() -> Self {
+        use Kind::*;
+        [
+            SessionStarted,
+            SessionEnded,
+            CircuitBreakerStateChanged,
+            TokenValidated,
+            TokenValidationFailed,
+            ChaosMonkeyActivated,
+            ChaosGamedayStarted,
+            ChaosGamedayEnded,
+            FlagStateChanged,
+            SlaAlertFired,
+            SlaAlertAcknowledged,
+            SlaAlertResolved,
+            SlaErrorBudgetExhausted,
+            CacheInvalidation,
+            GamedayPhaseStarted,
+            GamedayExpectationDecided,
+        ]
+        .into_iter()
+        .fold(Self::NONE, Self::with)
+    }
+
     /// With `kind` too.
     #[must_use]
     pub const fn with(self, kind: Kind) -> Self {

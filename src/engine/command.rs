@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mechanisms::auth::Duty;
 use crate::mechanisms::breaker::BreakerCommand;
 use crate::mechanisms::cache::CacheCommand;
 use crate::mechanisms::chaos::ChaosCommand;
@@ -9,6 +10,7 @@ use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand, RetryCommand};
 use crate::mechanisms::slo::SloCommand;
+use crate::records::ledger::LedgerCommand;
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,8 @@ pub enum Command {
     Slo(SloCommand),
     /// To translation.
     I18n(I18nCommand),
+    /// To the ledger.
+    Ledger(LedgerCommand),
     /// Begin a game day.
     StartGameDay {
         /// The scenario's name.
@@ -59,6 +63,25 @@ pub enum Command {
 }
 
 impl Command {
+    /// What it is about: an operator's role must have this duty. A new command cannot be without one.
+    pub const fn duty(&self) -> Duty {
+        match self {
+            Self::Pause | Self::Resume | Self::Step { .. } | Self::SetRate { .. } | Self::I18n(_) | Self::Stop => {
+                Duty::Session
+            }
+            // Whoever may stop the session may take faults back.
+            Self::AbortGameDay | Self::Chaos(ChaosCommand::Disarm | ChaosCommand::SetLevel { level: 0 }) => {
+                Duty::Session
+            }
+            Self::Chaos(_) | Self::StartGameDay { .. } => Duty::Chaos,
+            Self::Breaker(_) | Self::Limiter(_) | Self::Bulkhead(_) | Self::Retry(_) => Duty::Breaker,
+            Self::Flags(_) => Duty::Flag,
+            Self::Cache(_) => Duty::Cache,
+            Self::Slo(_) => Duty::Alert,
+            Self::Ledger(_) => Duty::Ledger,
+        }
+    }
+
     /// As it is written in the ledger.
     pub fn text(&self) -> String {
         // Commands are plain data; writing them to memory cannot fail.

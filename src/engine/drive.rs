@@ -8,14 +8,19 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::clock::WallClock;
 use super::{Checked, Command, Engine, Frame, Refusal};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::domain::{Evaluation, Timestamp};
-use crate::records::ledger::Block;
+use crate::mechanisms::auth::Role;
+use crate::records::ledger::{Header, Kept};
 
 /// A command with who asks, and where the answer goes.
 #[derive(Debug)]
 pub struct Order {
     /// Who asks.
     pub by: String,
+    /// In which role; `None` for the program itself, which may everything.
+    pub role: Option<Role>,
     /// For what.
     pub command: Command,
     /// Where the answer goes, if anybody waits for it.
@@ -39,8 +44,8 @@ pub struct Sinks {
     pub frame: Option<Sink<Arc<Frame>>>,
     /// Every finished evaluation, in order of admission.
     pub result: Option<Sink<Evaluation>>,
-    /// Every block of the ledger.
-    pub block: Option<Sink<Block>>,
+    /// Every leaf and every block of the ledger.
+    pub ledger: Option<Sink<Kept>>,
     /// Counts, a few times a second, for a progress bar: evaluations so far.
     pub progress: Option<Box<dyn FnMut(u64) + Send>>,
 }
@@ -72,10 +77,19 @@ impl Remote {
         (Self { orders, frames }, inbox)
     }
 
-    /// Sends a command without waiting for the answer, which comes as an event.
+    /// Sends a command of the program itself without waiting for the answer, which comes as an event.
     pub fn send(&self, by: &str, command: Command) {
+        self.order(by, None, command);
+    }
+
+    /// Sends an operator's command, who may what the role may.
+    pub fn send_as(&self, by: &str, role: Role, command: Command) {
+        self.order(by, Some(role), command);
+    }
+
+    fn order(&self, by: &str, role: Option<Role>, command: Command) {
         // A session that is over takes no more commands; its last frame says so.
-        let _ = self.orders.send(Order { by: by.to_owned(), command, reply: None });
+        let _ = self.orders.send(Order { by: by.to_owned(), role, command, reply: None });
     }
 }
 
@@ -99,6 +113,7 @@ pub async fn drive(
     let mut timing = Timing::new(&engine, clock, pace);
     let framed = frames.is_some() || sinks.frame.is_some();
     let mut open = true;
+    let mut miner = Miner::default();
     loop {
         while let Ok(order) = inbox.try_recv() {
             obey(&mut engine, order);
@@ -112,6 +127,10 @@ pub async fn drive(
             let checked = checked.clone();
             // Each rule is checked by a task of its own; the answer is gathered when all of them have reported.
             tokio::spawn(async move { checked.send(check.make()) });
+        }
+        miner.work(&mut engine);
+        if engine.is_finished() {
+            miner.finish(&mut engine).await;
         }
         if deliver(&mut engine, &mut sinks).is_break() {
             engine.halt();
@@ -156,7 +175,7 @@ pub async fn drive(
 }
 
 fn obey(engine: &mut Engine, order: Order) {
-    let result = engine.apply(&order.by, order.command);
+    let result = engine.apply_as(&order.by, order.role, order.command);
     if let Some(reply) = order.reply {
         // Whoever asked may have stopped waiting.
         let _ = reply.send(result);
@@ -169,12 +188,57 @@ fn deliver(engine: &mut Engine, sinks: &mut Sinks) -> std::ops::ControlFlow<()> 
             sink(evaluation)?;
         }
     }
-    if let Some(sink) = &mut sinks.block {
-        for block in engine.take_blocks() {
-            sink(block)?;
+    if let Some(sink) = &mut sinks.ledger {
+        for kept in engine.take_kept() {
+            sink(kept)?;
         }
     }
     std::ops::ControlFlow::Continue(())
+}
+
+/// Mines the ledger's blocks on a thread beside the engine's, one at a time.
+#[derive(Default)]
+struct Miner {
+    task: Option<tokio::task::JoinHandle<Option<(Header, u64)>>>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Miner {
+    /// Hands in what was found and takes the next block, if there is one.
+    fn work(&mut self, engine: &mut Engine) {
+        if self.task.as_ref().is_some_and(tokio::task::JoinHandle::is_finished)
+            && let Some(task) = self.task.take()
+        {
+            // A finished task is there without waiting.
+            engine.mined(futures_util::FutureExt::now_or_never(task).and_then(Result::ok).flatten());
+        }
+        if self.task.is_none()
+            && let Some((mut block, tries)) = engine.take_mining()
+        {
+            let cancel = Arc::clone(&self.cancel);
+            self.task = Some(tokio::task::spawn_blocking(move || {
+                let hashes = block.mine(tries, &cancel)?;
+                Some((block, hashes))
+            }));
+        }
+    }
+
+    /// The session is over: a block that is being looked for is given up when the engine was halted, and the last one is
+    /// worth as much as the ledger says.
+    async fn finish(&mut self, engine: &mut Engine) {
+        self.cancel.store(engine.halted, Ordering::Relaxed);
+        loop {
+            if let Some(task) = self.task.take() {
+                let found = task.await.ok().flatten();
+                self.cancel.store(false, Ordering::Relaxed);
+                engine.mined(found);
+            }
+            self.work(engine);
+            if self.task.is_none() {
+                return;
+            }
+        }
+    }
 }
 
 /// What time it is for the engine, and when it is next worth a look.

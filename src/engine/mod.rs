@@ -52,12 +52,13 @@ use crate::domain::{
     Classification, ErrorCode, Evaluation, Event, EventMask, Kind, Outcome, Payload, ResultId, Rule, RuleMask, RuleSet,
     Source, Timestamp,
 };
+use crate::mechanisms::auth::Role;
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::limits::RetryMiddleware;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
 use crate::pipeline::{Chain, Context, Flow, Outbox};
-use crate::records::ledger::{Block, Ledger};
+use crate::records::ledger::{Header, Kept, Ledger, Mining, Start};
 use director::{Direction, DrillView, Moment};
 use inflight::{InFlight, Slot};
 use mechanisms::Mechanisms;
@@ -142,8 +143,10 @@ pub struct Options {
     pub event_limit: usize,
     /// Whether finished evaluations are kept until they are taken, in order of admission.
     pub results: bool,
-    /// Whether the ledger's leaves are kept until its blocks are taken.
+    /// Whether what goes on the ledger is kept until it is taken.
     pub leaves: bool,
+    /// Where the ledger goes on; from nothing by default.
+    pub ledger: Start,
     /// Whether frames tell what became of each call that reached a breaker.
     pub calls: bool,
     /// Flags to set before the start, `NAME=VALUE`.
@@ -163,6 +166,7 @@ impl Options {
             event_limit: 8_192,
             results: false,
             leaves: false,
+            ledger: Start::default(),
             calls: false,
             flags: Vec::new(),
             playbook: None,
@@ -281,7 +285,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, playbook } = options;
+        let Options { seed, wall, workload, events, event_limit, results, leaves, ledger, calls, flags, playbook } =
+            options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
@@ -306,9 +311,11 @@ impl Engine {
             None => Workload::new(&settings.workload, seed.stream(Stream::Workload))?,
         };
         let ledger = if settings.blockchain.enabled {
-            let mut ledger = Ledger::new(&settings.blockchain, now)?;
+            // On the wall clock a driver's thread mines; on the virtual one blocks are part of what repeats itself.
+            let mining = if wall.is_some() { Mining::Aside } else { Mining::Inline };
+            let mut ledger = Ledger::new(&settings.blockchain, ledger, mining, now)?;
             if leaves {
-                ledger.keep_leaves();
+                ledger.keep();
             }
             Some(ledger)
         } else {
@@ -319,6 +326,9 @@ impl Engine {
         let chain = Chain::new(&mut mechanisms);
         let mut out = Outbox::new(events, event_limit);
         out.now = now;
+        if ledger.is_some() {
+            out.audit(EventMask::audited());
+        }
         mechanisms.cache.warm(now, &mut out);
         let info = SessionInfo {
             session_id: ResultId::new(seed.0, now.as_nanos()).to_string(),
@@ -490,6 +500,7 @@ impl Engine {
             } else {
                 done += usize::from(self.admit());
             }
+            self.tell_blocks();
             self.finish_if_done();
         }
         done
@@ -622,7 +633,6 @@ impl Engine {
         self.tell_result(&evaluation);
         if let Some(ledger) = &mut self.ledger {
             ledger.evaluation(&evaluation, self.now);
-            self.tell_blocks();
         }
         if let Some(director) = &mut self.director {
             director.observe(self.now, &evaluation);
@@ -678,9 +688,13 @@ impl Engine {
         }
     }
 
-    /// Tells of blocks that were closed since the last look. They stay until they are taken.
+    /// Puts what happened since the last look on the ledger, and tells of the blocks that were closed.
     fn tell_blocks(&mut self) {
         let Some(ledger) = &mut self.ledger else { return };
+        for payload in self.out.take_audit().into_iter().flatten() {
+            let facts = serde_json::to_value(&payload).ok().and_then(|value| value.get("payload").cloned());
+            ledger.event(self.now, payload.kind().name(), &facts.unwrap_or_default().to_string());
+        }
         for block in ledger.newly_closed() {
             self.out.emit(Kind::LedgerBlockMined, || Payload::LedgerBlockMined {
                 index: block.index,
@@ -693,6 +707,9 @@ impl Engine {
 
     fn end_interval(&mut self) {
         let now = self.now;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.flush(now);
+        }
         self.mechanisms.slo.check(now, &mut self.out);
         let mut sample = self.tally.end_interval(now);
         if self.watched {
@@ -757,7 +774,7 @@ impl Engine {
         });
         let by = format!("game day {}", view.scenario);
         if let Some(ledger) = &mut self.ledger {
-            ledger.command(self.now, &by, "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
+            ledger.command(self.now, &by, "", "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
         }
         self.drill = Some(view);
         if self.stop_after_drill {
@@ -774,11 +791,12 @@ impl Engine {
         }
         let ms = self.now.since(self.info.began).as_secs_f64() * 1_000.0;
         let (session_id, evaluations) = (self.info.session_id.clone(), self.counts().evaluations);
+        self.out.emit(Kind::SessionEnded, || Payload::SessionEnded { session_id, duration_ms: ms, evaluations });
+        self.tell_blocks();
         if let Some(ledger) = &mut self.ledger {
             ledger.close(self.now);
         }
         self.tell_blocks();
-        self.out.emit(Kind::SessionEnded, || Payload::SessionEnded { session_id, duration_ms: ms, evaluations });
         if self.watched {
             self.end_interval();
         }
@@ -794,23 +812,38 @@ impl Engine {
         true
     }
 
-    /// Carries out a command at the engine's present moment. Every command and its answer go on the ledger.
+    /// Carries out a command of the program itself (a game day's, a signal's) at the engine's present moment. Every
+    /// command and its answer go on the ledger.
     ///
     /// # Errors
     /// [`Refusal`] with the reason; nothing has changed then.
     pub fn apply(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
+        self.apply_as(by, None, command)
+    }
+
+    /// Carries out an operator's command, if that role may give it; what it may not is put on record as well.
+    ///
+    /// # Errors
+    /// [`Refusal`] with the reason; nothing has changed then.
+    pub fn apply_as(&mut self, by: &str, role: Option<Role>, command: Command) -> Result<String, Refusal> {
         if let Some(clock) = self.wall {
             self.now = self.now.max(clock.now());
         }
         self.out.now = self.now;
         let text = command.text();
-        let result = self.execute(by, command);
+        let denied = role.and_then(|role| role.refusal(command.duty()));
+        let result = match denied {
+            Some(reason) => Err(Refusal(reason)),
+            None => self.execute(by, command),
+        };
+        // What a command brought about stands before it: it happened while it was carried out.
+        self.tell_blocks();
         let answer = match &result {
             Ok(answer) => answer.clone(),
             Err(refusal) => format!("refused: {refusal}"),
         };
         if let Some(ledger) = &mut self.ledger {
-            ledger.command(self.now, by, &text, &answer);
+            ledger.command(self.now, by, role.map_or("", Role::name), &text, &answer);
         }
         self.tell_blocks();
         let by = by.to_owned();
@@ -886,6 +919,10 @@ impl Engine {
             Command::I18n(command) => {
                 self.mechanisms.translator.command(&command, &mut self.out).map_err(|error| refuse(&error))
             }
+            Command::Ledger(command) => match &mut self.ledger {
+                Some(ledger) => ledger.order(&command).map_err(Refusal),
+                None => Err(Refusal("no ledger is kept: blockchain.enabled is false".into())),
+            },
             Command::StartGameDay { name } => self.start_drill(&name),
             Command::AbortGameDay => {
                 if self.abort_drill(by) {
@@ -957,9 +994,33 @@ impl Engine {
         self.results.as_mut()?.take()
     }
 
-    /// The ledger's blocks closed since the last call.
-    pub fn take_blocks(&mut self) -> Vec<Block> {
-        self.ledger.as_mut().map(Ledger::take_blocks).unwrap_or_default()
+    /// What is to be written to the ledger's directory, since the last call.
+    pub fn take_kept(&mut self) -> Vec<Kept> {
+        self.ledger.as_mut().map(Ledger::take).unwrap_or_default()
+    }
+
+    /// The block that the driver is to mine, and how many nonces it is worth.
+    pub fn take_mining(&mut self) -> Option<(Header, u64)> {
+        self.ledger.as_mut()?.take_mining()
+    }
+
+    /// What became of it: the block and the hashes that it took, or nothing when it was given up.
+    pub fn mined(&mut self, found: Option<(Header, u64)>) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.mined(found);
+        }
+        self.tell_blocks();
+    }
+
+    /// Puts on record that an operator came in with a token.
+    pub fn authenticated(&mut self, user: &str, role: Role, token_id: &str) {
+        self.out.now = self.now;
+        self.out.emit(Kind::TokenValidated, || Payload::TokenValidated {
+            user: user.to_owned(),
+            role: role.name().to_owned(),
+            token_id: token_id.to_owned(),
+        });
+        self.tell_blocks();
     }
 
     /// The events since the last frame.
@@ -967,9 +1028,9 @@ impl Engine {
         self.out.pending()
     }
 
-    /// The ledger's head, if there is a ledger.
+    /// The ledger's head, if there is a ledger: the size of its tree and the root.
     pub fn ledger_head(&self) -> Option<String> {
-        self.ledger.as_ref().map(|ledger| ledger.head().to_string())
+        self.ledger.as_ref().map(Ledger::head)
     }
 
     /// A snapshot and what happened since the last one.

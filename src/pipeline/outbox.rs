@@ -12,27 +12,56 @@ pub struct Outbox {
     limit: usize,
     made: u64,
     dropped: u64,
+    /// Kinds that are put on record, whoever else subscribes.
+    audited: EventMask,
+    audit: Vec<Payload>,
 }
 
 impl Outbox {
     /// For subscribers to `mask`, holding at most `limit` events until they are taken.
     pub fn new(mask: EventMask, limit: usize) -> Self {
-        Self { now: Timestamp::EPOCH, mask, events: Vec::new(), limit, made: 0, dropped: 0 }
+        Self {
+            now: Timestamp::EPOCH,
+            mask,
+            events: Vec::new(),
+            limit,
+            made: 0,
+            dropped: 0,
+            audited: EventMask::NONE,
+            audit: Vec::new(),
+        }
     }
 
     /// Whether an event of this kind would be seen by anybody. Ask before gathering costly facts.
     pub const fn wants(&self, kind: Kind) -> bool {
-        self.mask.contains(kind)
+        self.mask.contains(kind) || self.audited.contains(kind)
     }
 
     /// Puts in what `payload` makes, if anybody wants `kind`.
     #[inline]
     pub fn emit(&mut self, kind: Kind, payload: impl FnOnce() -> Payload) {
-        if self.wants(kind) {
+        let (wanted, audited) = (self.mask.contains(kind), self.audited.contains(kind));
+        if wanted || audited {
             let payload = payload();
             debug_assert_eq!(payload.kind(), kind);
-            self.push(payload);
+            if audited {
+                self.audit.push(payload.clone());
+            }
+            if wanted {
+                self.push(payload);
+            }
         }
+    }
+
+    /// Puts what `mask` names on record too, for [`Outbox::take_audit`]; it has no place in the events' numbering.
+    pub fn audit(&mut self, mask: EventMask) {
+        self.audited = mask;
+    }
+
+    /// What was put on record since the last call, in order.
+    #[inline]
+    pub fn take_audit(&mut self) -> Option<Vec<Payload>> {
+        (!self.audit.is_empty()).then(|| std::mem::take(&mut self.audit))
     }
 
     fn push(&mut self, payload: Payload) {

@@ -15,12 +15,14 @@
 //! assert_eq!(context.outcome, Outcome::Denied);
 //! ```
 
+mod duty;
 mod permission;
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+pub use duty::Duty;
 pub use permission::{Permission, PermissionError, Range};
 
 use crate::domain::text::nearest;
