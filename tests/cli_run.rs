@@ -180,7 +180,7 @@ fn a_gate_on_the_service_levels_decides_the_exit_code() {
 #[test]
 fn a_ledger_and_a_recording_are_written_and_verified() {
     let folder = tempfile::tempdir().unwrap();
-    let (ledger, record) = (folder.path().join("audit.jsonl"), folder.path().join("day.fizz"));
+    let (ledger, record) = (folder.path().join("audit"), folder.path().join("day.fizz"));
     let ran = fizzops(&format!(
         "run --all --range 1 5000 --virtual --seed 5 --ledger {} --record {} --quiet",
         ledger.display(),

@@ -11,14 +11,16 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::ledger::Keeper;
 use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime, scenarios};
+use super::token::{Identity, identify};
 use super::{Exit, Failure};
 use crate::console::theme::{ASCII, Depth, Theme};
-use crate::console::{self, App, Ended, format};
+use crate::console::{self, App, Ended, Operator, format};
 use crate::domain::text::nearest;
 use crate::domain::{EventMask, Outcome};
 use crate::engine::drive::{Pace, Remote, Sinks, drive};
 use crate::engine::tally::Counts;
 use crate::engine::{Command, Engine, Frame, Options, Settings, WallClock};
+use crate::mechanisms::auth::Role;
 
 #[derive(Debug, Args)]
 pub struct LiveArgs {
@@ -38,6 +40,15 @@ pub struct LiveArgs {
     /// End after this long, e.g. 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    /// Who operates the console [default: rbac.user]
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// In which role: what it may not do is shown as such
+    #[arg(long)]
+    role: Option<Role>,
+    /// Come in with the token in FILE, instead of $EFP_TOKEN
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -116,7 +127,20 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         flags.push(("chaos.enabled", "true".into(), "--chaos-level"));
         flags.push(("chaos.level", level.to_string(), "--chaos-level"));
     }
-    let settings = load(&Settings::everything(), &args.source, &flags)?.value;
+    if let Some(user) = &args.user {
+        flags.push(("rbac.user", serde_json::to_string(user).unwrap_or_default(), "--user"));
+    }
+    if let Some(role) = args.role {
+        flags.push(("rbac.role", role.name().into(), "--role"));
+    }
+    let mut settings = load(&Settings::everything(), &args.source, &flags)?.value;
+    let identity = identify(&settings, &args.source, args.token_file.as_deref(), args.user.as_deref())?;
+    if let Some(identity) = &identity {
+        (settings.rbac.user, settings.rbac.role) = (identity.user.clone(), identity.role);
+    }
+    // Without authorization everybody at the terminal may do everything.
+    let role = if settings.rbac.enabled || identity.is_some() { settings.rbac.role } else { Role::FizzBuzzSuperuser };
+    let operator = Operator { name: settings.rbac.user.clone(), role };
     let theme = args.look.theme()?;
     let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
     let options = Options {
@@ -128,7 +152,10 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         playbook: Some(Arc::new(scenarios()?)),
         ..Options::simulated(args.clock.seed().0)
     };
-    let engine = Engine::new(&settings, options)?;
+    let mut engine = Engine::new(&settings, options)?;
+    if let Some(Identity { user, role, token_id: Some(id) }) = &identity {
+        engine.authenticated(user, *role, id);
+    }
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
     let sinks = Sinks {
@@ -144,6 +171,7 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         let ended = if std::io::stdout().is_terminal() {
             console::watch_logs(false);
             let mut app = App::new(info, theme);
+            app.operate_as(operator);
             let source = console::Source::Live { remote: remote.clone(), frames };
             console::run(&mut app, source, args.duration).await.map_err(|error| terminal(&error))
         } else {

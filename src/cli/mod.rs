@@ -14,6 +14,7 @@ mod replay;
 mod run;
 mod session;
 mod summary;
+mod token;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,8 @@ enum Sub {
     Breaker(breaker::BreakerArgs),
     /// The audit ledger
     Ledger(ledger::LedgerArgs),
+    /// Tokens: who may come in, and in which role
+    Token(token::TokenArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
     /// The resolved configuration
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Replay(args)) => replay::main(&args),
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
+        Some(Sub::Token(args)) => token::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),

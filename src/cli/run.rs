@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::ledger::Keeper;
 use super::output::{Format, Results};
 use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime};
+use super::token::{Identity, identify};
 use super::{Exit, Failure, summary};
 use crate::domain::{EventMask, Kind};
 use crate::engine::drive::{Pace, Sink, Sinks, spawn};
@@ -141,6 +142,9 @@ pub struct RunArgs {
     /// In which role; turns authorization on
     #[arg(long)]
     role: Option<String>,
+    /// Come in with the token in FILE, instead of $EFP_TOKEN; turns authorization on
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Add sequence, source, time, faults and correctness to JSON records
     #[arg(long)]
     metadata: bool,
@@ -335,7 +339,22 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     if args.list_locales {
         return super::output::print(&locales()?);
     }
-    let settings = args.settings()?;
+    let mut settings = args.settings()?;
+    let identity = identify(&settings, &args.source, args.token_file.as_deref(), args.user.as_deref())?;
+    match &identity {
+        Some(identity) => {
+            settings.rbac.enabled = true;
+            (settings.rbac.user, settings.rbac.role) = (identity.user.clone(), identity.role);
+        }
+        None if !args.quiet && (args.user.is_some() || args.role.is_some()) => {
+            eprintln!(
+                "warning: {} is believed to be {}; a token would prove it",
+                settings.rbac.user,
+                settings.rbac.role.name()
+            );
+        }
+        None => {}
+    }
     let seed = args.clock.seed();
     let events = if args.verbose {
         EventMask::ALL
@@ -360,6 +379,9 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     };
     let warm = args.cache_warm_from.as_deref().map(super::cache::recorded_numbers).transpose()?;
     let mut engine = Engine::new(&settings, options)?;
+    if let Some(Identity { user, role, token_id: Some(id) }) = &identity {
+        engine.authenticated(user, *role, id);
+    }
     if let Some(numbers) = warm {
         engine.warm(&numbers);
     }

@@ -13,7 +13,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::commands::{Action, Entry, TABLE, Tab, lookup};
 use super::format::{cut, elapsed, grouped, long, share};
 use super::narrate;
-use super::overlay::{After, Overlay};
+use super::overlay::{After, Overlay, Place};
 use super::player::{PlayerAction, PlayerView};
 use super::tabs::{self, View};
 use super::theme::{Role, Theme};
@@ -22,14 +22,25 @@ use super::widgets::{self, Part, line, sign};
 use crate::domain::{Outcome, Payload};
 use crate::engine::director::Verdict;
 use crate::engine::{Command, Frame, SessionInfo, Snapshot};
+use crate::mechanisms::auth;
 use crate::mechanisms::breaker::BreakerCommand;
 use crate::mechanisms::cache::{CacheCommand, Policy};
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::slo::{AlertState, SloCommand};
+use crate::records::ledger::LedgerCommand;
 
-/// Who gives the console's commands.
+/// Who gives the console's commands unless it is told.
 pub const OPERATOR: &str = "operator";
+
+/// Who gives the console's commands, and in which role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// The name.
+    pub name: String,
+    /// What it may.
+    pub role: auth::Role,
+}
 
 /// What a key leads to outside of the console.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +72,11 @@ pub struct App {
     logs: TuiWidgetState,
     /// Events up to this number have been logged.
     logged: u64,
+    operator: Operator,
 }
 
+/// Beside what the operator's role does not permit.
+const NOT_PERMITTED: &str = " (not permitted)";
 /// The least that a screen makes sense on.
 const LEAST: (u16, u16) = (60, 15);
 /// How long the answer to a command is shown.
@@ -85,7 +99,18 @@ impl App {
             player: None,
             logs: TuiWidgetState::new(),
             logged: 0,
+            operator: Operator { name: OPERATOR.into(), role: auth::Role::FizzBuzzSuperuser },
         }
+    }
+
+    /// Who sits here.
+    pub const fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// Whoever sits here is this operator.
+    pub fn operate_as(&mut self, operator: Operator) {
+        self.operator = operator;
     }
 
     /// Takes a frame in.
@@ -202,6 +227,11 @@ impl App {
                 if !entry.disturbs {
                     return Some(Effect::Send(command));
                 }
+                // What is not permitted is told before it is asked about; the attempt goes to the engine all the same,
+                // which refuses it and puts it on record.
+                if self.operator.role.refusal(command.duty()).is_some() {
+                    return Some(Effect::Send(command));
+                }
                 self.overlays.push(Overlay::Confirm { question, command });
             }
         }
@@ -262,6 +292,11 @@ impl App {
                 (Command::StartGameDay { name }, question)
             }),
             Action::AbortGameDay => plain(Command::AbortGameDay),
+            Action::ProveEntry => match named("no command or event is on the ledger yet").map(|row| row.parse()) {
+                Ok(Ok(index)) => plain(Command::Ledger(LedgerCommand::Prove { index })),
+                Ok(Err(_)) => Err("this row is no entry of the ledger".into()),
+                Err(why_not) => Err(why_not),
+            },
             Action::NextLocale => {
                 let locales = &snapshot.i18n.locales;
                 let at = locales.iter().position(|locale| *locale == snapshot.i18n.locale).map_or(0, |at| at + 1);
@@ -362,7 +397,8 @@ impl App {
         self.draw_news(&view, news, buf);
         self.draw_footer(&frame.snapshot, footer, buf);
         for overlay in &self.overlays {
-            overlay.draw(&self.theme, self.tab, self.is_replay(), rest, buf);
+            let place = Place { tab: self.tab, replay: self.is_replay(), role: self.operator.role };
+            overlay.draw(&self.theme, place, rest, buf);
         }
     }
 
@@ -466,13 +502,20 @@ impl App {
         }
         view.timeline.events().take_while(|event| view.at().since(event.at) < ANSWER_SPAN).find_map(
             |event| match &event.payload {
-                Payload::CommandAccepted { by, answer, .. } if by == OPERATOR => Some((Role::Good, answer.clone())),
-                Payload::CommandRefused { by, reason, .. } if by == OPERATOR => {
+                Payload::CommandAccepted { by, answer, .. } if *by == self.operator.name => {
+                    Some((Role::Good, answer.clone()))
+                }
+                Payload::CommandRefused { by, reason, .. } if *by == self.operator.name => {
                     Some((Role::Watch, format!("refused: {reason}")))
                 }
                 _ => None,
             },
         )
+    }
+
+    /// Whether the operator's role permits what an entry does.
+    fn permits(&self, entry: &Entry) -> bool {
+        Place { tab: self.tab, replay: self.is_replay(), role: self.operator.role }.permits(entry)
     }
 
     /// Whether the command of an entry has something to act on right now.
@@ -481,6 +524,7 @@ impl App {
         match entry.action {
             Action::Acknowledge => snapshot.slos.active.iter().any(|alert| alert.state == AlertState::Firing),
             Action::AbortGameDay => running,
+            Action::ProveEntry => !snapshot.ledger.audit.is_empty(),
             Action::StartGameDay => !running && !self.info.scenarios.is_empty(),
             Action::RollUp | Action::RollDown => self
                 .selection(snapshot)
@@ -507,7 +551,7 @@ impl App {
             shown.partition(|entry| matches!(entry.action, Action::Help | Action::Quit));
         let width = |entry: &Entry| {
             let (key, title) = text(entry);
-            key.width() + title.width() + 3
+            key.width() + title.width() + 3 + if self.permits(entry) { 0 } else { NOT_PERMITTED.len() }
         };
         let mut room = usize::from(area.width).saturating_sub(1 + ends.iter().map(|entry| width(entry)).sum::<usize>());
         let mut parts: Vec<Part> = vec![(Role::Muted, " ".into())];
@@ -519,8 +563,9 @@ impl App {
         });
         for entry in fitting.collect::<Vec<_>>().into_iter().chain(ends) {
             let (key, title) = text(entry);
-            parts.push((Role::Accent, key.into()));
-            parts.push((Role::Muted, format!(" {title}  ")));
+            let permitted = self.permits(entry);
+            parts.push((if permitted { Role::Accent } else { Role::Muted }, key.into()));
+            parts.push((Role::Muted, format!(" {title}{}  ", if permitted { "" } else { NOT_PERMITTED })));
         }
         widgets::lines(area, buf, vec![line(&self.theme, parts)]);
     }

@@ -2,6 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::mechanisms::auth::Duty;
+
 /// The tabs, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 #[allow(missing_docs, reason = "a tab is its title")]
@@ -104,6 +106,7 @@ pub enum Action {
     Acknowledge,
     StartGameDay,
     AbortGameDay,
+    ProveEntry,
     NextLocale,
     Back,
     Forward,
@@ -166,6 +169,7 @@ pub const TABLE: &[Entry] = &[
     disturbing(Action::RollDown, "roll out to 10 % less", &["["], Place::On(Tab::Flags)),
     disturbing(Action::ClearCache, "clear", &["c"], Place::On(Tab::Caches)),
     disturbing(Action::NextPolicy, "next policy", &["p"], Place::On(Tab::Caches)),
+    entry(Action::ProveEntry, "prove this line", &["enter", "v"], Place::On(Tab::Ledger)),
     entry(Action::Acknowledge, "acknowledge", &["a"], Place::Live),
     entry(Action::AbortGameDay, "abort game day", &["A"], Place::Live),
     entry(Action::ChaosLevel, "chaos level", &["x"], Place::Live),
@@ -199,6 +203,38 @@ pub const TABLE: &[Entry] = &[
     entry(Action::Help, "help", &["?", ":"], Place::Everywhere),
     entry(Action::Quit, "quit", &["q", "ctrl-c"], Place::Everywhere),
 ];
+
+impl Action {
+    /// What an operator needs for it; `None` for what changes nothing in the engine.
+    pub const fn duty(self) -> Option<Duty> {
+        Some(match self {
+            Self::Pause | Self::Step | Self::Faster | Self::Slower | Self::AbortGameDay | Self::NextLocale => {
+                Duty::Session
+            }
+            Self::TripBreaker | Self::ForceBreaker | Self::ResetBreaker => Duty::Breaker,
+            Self::ToggleFlag | Self::RollUp | Self::RollDown => Duty::Flag,
+            Self::ClearCache | Self::NextPolicy => Duty::Cache,
+            Self::ChaosLevel | Self::StartGameDay => Duty::Chaos,
+            Self::Acknowledge => Duty::Alert,
+            Self::ProveEntry => Duty::Ledger,
+            Self::Open(_)
+            | Self::NextTab
+            | Self::PreviousTab
+            | Self::Up
+            | Self::Down
+            | Self::PageUp
+            | Self::PageDown
+            | Self::Top
+            | Self::Bottom
+            | Self::Back
+            | Self::Forward
+            | Self::ToStart
+            | Self::ToEnd
+            | Self::Help
+            | Self::Quit => return None,
+        })
+    }
+}
 
 impl Entry {
     /// Whether it applies on this tab of a live session, or of a replay.

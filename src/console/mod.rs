@@ -15,7 +15,7 @@ pub mod theme;
 pub mod timeline;
 mod widgets;
 
-pub use app::{App, Effect, OPERATOR};
+pub use app::{App, Effect, OPERATOR, Operator};
 pub use commands::Tab;
 pub use player::{Player, PlayerAction};
 pub use session::{Ended, Source, run};

@@ -5,11 +5,12 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::commands::{Entry, Place, TABLE, Tab};
+use super::commands::{self, Entry, TABLE, Tab};
 use super::format::cut;
 use super::theme::{Role, Theme};
 use super::widgets::{self, line};
 use crate::engine::Command;
+use crate::mechanisms::auth;
 use crate::mechanisms::chaos::{ChaosCommand, Level};
 
 /// An overlay.
@@ -47,6 +48,24 @@ pub enum After {
     Send(Command),
     /// It goes, and this is done.
     Do(&'static Entry),
+}
+
+/// Over what an overlay lies, and who looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The open tab.
+    pub tab: Tab,
+    /// Of a replay.
+    pub replay: bool,
+    /// The operator's role.
+    pub role: auth::Role,
+}
+
+impl Place {
+    /// Whether the operator may do what an entry does; a replay changes nothing.
+    pub fn permits(self, entry: &Entry) -> bool {
+        self.replay || entry.action.duty().is_none_or(|duty| self.role.may(duty))
+    }
 }
 
 impl Overlay {
@@ -102,9 +121,9 @@ impl Overlay {
     }
 
     /// Draws it over `area`.
-    pub fn draw(&self, theme: &Theme, tab: Tab, replay: bool, area: Rect, buf: &mut Buffer) {
+    pub fn draw(&self, theme: &Theme, place: Place, area: Rect, buf: &mut Buffer) {
         match self {
-            Self::Help { filter, selected } => help(theme, filter, *selected, tab, replay, area, buf),
+            Self::Help { filter, selected } => help(theme, filter, *selected, place, area, buf),
             Self::Confirm { question, .. } => {
                 let mut inner = widgets::overlay(theme, "This disturbs the service", 64, 7, area, buf);
                 widgets::take(&mut inner, 1);
@@ -157,15 +176,15 @@ fn matching(filter: &str, tab: Tab, replay: bool) -> Vec<&'static Entry> {
 
 fn place(entry: &Entry) -> &'static str {
     match entry.place {
-        Place::Everywhere => "everywhere",
-        Place::Live => "live session",
-        Place::On(tab) => tab.title(),
-        Place::Replay => "replay",
+        commands::Place::Everywhere => "everywhere",
+        commands::Place::Live => "live session",
+        commands::Place::On(tab) => tab.title(),
+        commands::Place::Replay => "replay",
     }
 }
 
-fn help(theme: &Theme, filter: &str, selected: usize, tab: Tab, replay: bool, area: Rect, buf: &mut Buffer) {
-    let entries = matching(filter, tab, replay);
+fn help(theme: &Theme, filter: &str, selected: usize, place: Place, area: Rect, buf: &mut Buffer) {
+    let entries = matching(filter, place.tab, place.replay);
     let mut inner = widgets::overlay(theme, "What can be done here", 66, entries.len() as u16 + 5, area, buf);
     let typed =
         [(Role::Muted, "search  ".to_owned()), (Role::Text, format!("{}{}", cut(filter, 40), theme.glyphs.bars[8]))];
@@ -175,7 +194,11 @@ fn help(theme: &Theme, filter: &str, selected: usize, tab: Tab, replay: bool, ar
     inner.height = inner.height.saturating_sub(1);
     let first = selected.saturating_sub(usize::from(inner.height).saturating_sub(1));
     let lines = entries.iter().skip(first).map(|entry| {
-        let ask = if entry.disturbs { "asks first" } else { "" };
+        let ask = match (place.permits(entry), entry.disturbs) {
+            (false, _) => "not permitted",
+            (true, true) => "asks first",
+            (true, false) => "",
+        };
         line(
             theme,
             [

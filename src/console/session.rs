@@ -11,7 +11,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::app::{App, Effect, OPERATOR};
+use super::app::{App, Effect};
 use super::player::Player;
 use super::terminal::Screen;
 use crate::engine::Frame;
@@ -108,7 +108,10 @@ pub async fn run(app: &mut App, mut source: Source, time: Option<Duration>) -> i
                 screen.suspend()?;
                 changed = true;
             }
-            (Some(Effect::Send(command)), Source::Live { remote, .. }) => remote.send(OPERATOR, command),
+            (Some(Effect::Send(command)), Source::Live { remote, .. }) => {
+                let by = app.operator();
+                remote.send_as(&by.name, by.role, command);
+            }
             (Some(Effect::Play(action)), Source::Replay(player)) => {
                 if player.act(action) {
                     app.rewind();

@@ -22,10 +22,19 @@ impl From<Output> for Ran {
     }
 }
 
+/// Where the runs of this process keep their keys: a folder of its own, below the build's.
+fn data_home() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}", std::process::id()))
+}
+
 /// The program, away from whatever configuration the machine has.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fizzops"));
-    command.current_dir(std::env::temp_dir()).env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null());
+    command
+        .current_dir(std::env::temp_dir())
+        .env("XDG_CONFIG_HOME", "/nonexistent")
+        .env("XDG_DATA_HOME", data_home())
+        .stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("EFP_")) {
         command.env_remove(name);
     }

@@ -114,6 +114,8 @@ pub fn rows(tab: Tab, info: &SessionInfo, snapshot: &Snapshot) -> Vec<String> {
         Tab::Breakers => snapshot.breakers.iter().map(|breaker| breaker.name.clone()).collect(),
         Tab::Slos => snapshot.slos.slos.iter().map(|slo| slo.name.clone()).collect(),
         Tab::Flags => snapshot.flags.flags.iter().map(|flag| flag.name.clone()).collect(),
+        // The latest first, as they are drawn.
+        Tab::Ledger => snapshot.ledger.audit.iter().rev().map(|entry| entry.index.to_string()).collect(),
         Tab::GameDays => info.scenarios.iter().map(|scenario| scenario.name.clone()).collect(),
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@
 //! use fizzops::mechanisms::auth::{AuthConfig, AuthMiddleware, Role};
 //! use fizzops::pipeline::{Context, Flow, Middleware, Outbox};
 //!
-//! let config = AuthConfig { enabled: true, user: "ann".into(), role: Role::FizzReader };
+//! let config = AuthConfig { enabled: true, user: "ann".into(), role: Role::FizzReader, ..AuthConfig::default() };
 //! let mut auth = AuthMiddleware::new(&config).unwrap();
 //! let mut out = Outbox::new(EventMask::NONE, 0);
 //! let mut context = Context::new(0, 51, RuleSet::classic().all(), Timestamp::EPOCH);
@@ -15,10 +15,14 @@
 //! assert_eq!(context.outcome, Outcome::Denied);
 //! ```
 
+pub mod denial;
 mod duty;
+pub mod password;
 mod permission;
+pub mod token;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -143,11 +147,63 @@ pub struct AuthConfig {
     /// In which role.
     #[serde(alias = "default_role")]
     pub role: Role,
+    /// How tokens are signed.
+    pub token_algorithm: token::Algorithm,
+    /// The file with the shared secret or the private key; in the data directory by default. Secrets themselves are never
+    /// in the configuration.
+    pub token_key_file: Option<PathBuf>,
+    /// The file with the public key, for RS256 and for whoever only verifies.
+    pub token_public_key_file: Option<PathBuf>,
+    /// The file with the revoked tokens; in the data directory by default.
+    pub token_revocation_file: Option<PathBuf>,
+    /// How long a token is valid, seconds.
+    pub token_ttl_seconds: u64,
+    /// Who issues tokens; no other issuer is taken.
+    pub token_issuer: String,
+    /// Whom JWTs are for; no other audience is taken.
+    pub token_audience: String,
+    /// How far clocks may differ, seconds.
+    pub token_skew_seconds: u64,
+    /// Permits HS256.
+    pub development: bool,
+    /// Who may come in with a password. While there is anybody, a name alone is not believed.
+    pub users: Vec<password::User>,
+    /// Who is asked for access.
+    pub access_denied_contact_email: String,
+    /// When the next training begins.
+    pub next_training_session: String,
+}
+
+impl AuthConfig {
+    /// What tokens are checked against.
+    pub fn policy(&self) -> token::Policy {
+        token::Policy {
+            issuer: self.token_issuer.clone(),
+            audience: self.token_audience.clone(),
+            skew: self.token_skew_seconds,
+        }
+    }
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { enabled: false, user: "anonymous".into(), role: Role::Anonymous }
+        Self {
+            enabled: false,
+            user: "anonymous".into(),
+            role: Role::Anonymous,
+            token_algorithm: token::Algorithm::Efp,
+            token_key_file: None,
+            token_public_key_file: None,
+            token_revocation_file: None,
+            token_ttl_seconds: 3_600,
+            token_issuer: "enterprise-fizzbuzz-platform".into(),
+            token_audience: "fizzops".into(),
+            token_skew_seconds: 30,
+            development: false,
+            users: Vec::new(),
+            access_denied_contact_email: denial::CONTACT.into(),
+            next_training_session: denial::TRAINING.into(),
+        }
     }
 }
 
@@ -291,7 +347,7 @@ mod tests {
             (Role::NumberAuditor, vec![1, 50]),
         ];
         for (role, expected) in table {
-            let config = AuthConfig { enabled: true, user: "u".into(), role };
+            let config = AuthConfig { enabled: true, user: "u".into(), role, ..AuthConfig::default() };
             let mut auth = AuthMiddleware::new(&config).unwrap();
             let mut out = Outbox::new(EventMask::ALL, 100);
             let permitted: Vec<_> = [-1, 0, 1, 50, 51, 100, 101]

@@ -217,7 +217,9 @@ fn a_ledger_is_gone_on_with_and_what_was_never_signed_is_written_over() {
         write(&mut ledger, &mut writer);
         roots.push(Reader::open(folder.path(), &key).unwrap().checkpoint().clone());
         // A crash: leaves, tiles and a block that no checkpoint has.
-        (0..400).for_each(|_| drop(writer.append(b"lost").unwrap()));
+        for _ in 0..400 {
+            writer.append(b"lost").unwrap();
+        }
         writer.push_block(&Header { size: writer.size(), ..ledger.view().recent[0].clone() }).unwrap();
     }
     let mut writer = Writer::open(folder.path(), signer()).unwrap();
