@@ -96,7 +96,7 @@ catalogue! {
     }
     "authorization" {
         AuthorizationGranted "AUTHORIZATION_GRANTED" { user: String, role: String, number: i64, permission: String };
-        AuthorizationDenied "AUTHORIZATION_DENIED" { user: String, role: String, number: i64, permission: String, denial_id: String };
+        AuthorizationDenied "AUTHORIZATION_DENIED" { user: String, role: String, number: i64, permission: String, denial_id: String, denial: serde_json::Map<String, serde_json::Value> };
         TokenValidated "TOKEN_VALIDATED" { user: String, role: String, token_id: String };
         TokenValidationFailed "TOKEN_VALIDATION_FAILED" { reason: String };
     }

@@ -773,6 +773,8 @@ impl Engine {
             phases_completed: view.phases.iter().filter(|phase| phase.ended.is_some()).count() as u32,
         });
         let by = format!("game day {}", view.scenario);
+        // The expectations stand before the verdict that follows from them.
+        self.tell_blocks();
         if let Some(ledger) = &mut self.ledger {
             ledger.command(self.now, &by, "", "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
         }

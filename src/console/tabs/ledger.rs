@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 
 use super::View;
-use crate::console::format::{clock, cut, grouped};
+use crate::console::format::{clock, grouped};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, Part, gauge, line};
 use crate::records::ledger::LedgerView;
@@ -76,14 +76,13 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         widgets::lines(widgets::take(&mut area, proof.len() as u16), buf, proof);
     }
     widgets::rule(theme, "last commands and events", widgets::take(&mut area, 1), buf);
-    let text = usize::from(area.width).saturating_sub(30);
     let columns = [
         ("leaf", Constraint::Length(9), true),
-        ("at", Constraint::Length(9), false),
+        ("at", Constraint::Length(13), false),
         ("what", Constraint::Fill(1), false),
     ];
     let rows = ledger.audit.iter().rev().map(|entry| {
-        vec![(Role::Text, grouped(entry.index)), (Role::Muted, clock(entry.at)), (Role::Text, cut(&entry.text, text))]
+        vec![(Role::Text, grouped(entry.index)), (Role::Muted, clock(entry.at)), (Role::Text, entry.text.clone())]
     });
     let selected = (!ledger.audit.is_empty()).then_some(view.selected);
     widgets::table(theme, &columns, rows.collect(), selected, area, buf);

@@ -320,13 +320,16 @@ impl Middleware for AuthMiddleware {
         }
         self.recent.push_back(DenialView { at: context.now, number });
         context.fail(Outcome::Denied, ErrorCode::InsufficientPrivileges);
-        let denial = self.denied;
+        let denial_id = || format!("{}-{}", self.config.user, self.denied);
+        let now = context.now;
+        let denial = || denial::body(&self.config, &self.permissions, number, &denial_id(), now);
         out.emit(Kind::AuthorizationDenied, || Payload::AuthorizationDenied {
             user: user(),
             role: role(),
             number,
             permission: permission(),
-            denial_id: format!("{}-{denial}", user()),
+            denial_id: denial_id(),
+            denial: denial(),
         });
         Flow::Finish
     }

@@ -131,15 +131,13 @@ fn a_flipped_bit_in_every_byte_of_a_small_ledger_is_found_and_named() {
         }
         let whole = std::fs::read(&file).unwrap();
         for place in 0..whole.len() {
-            for bit in [place % 8] {
-                let mut changed = whole.clone();
-                changed[place] ^= 1 << bit;
-                std::fs::write(&file, &changed).unwrap();
-                let error = verify(folder.path(), &key, None).expect_err(&format!("{name} byte {place} bit {bit}"));
-                let text = error.to_string();
-                let folder_of = name.split(".p/").next().unwrap();
-                assert!(text.contains(folder_of) || name == CHECKPOINT, "{name}: {text}");
-            }
+            let mut changed = whole.clone();
+            changed[place] ^= 1 << (place % 8);
+            std::fs::write(&file, &changed).unwrap();
+            let error = verify(folder.path(), &key, None).expect_err(&format!("{name} byte {place}"));
+            let text = error.to_string();
+            let folder_of = name.split(".p/").next().unwrap();
+            assert!(text.contains(folder_of) || name == CHECKPOINT, "{name}: {text}");
         }
         std::fs::write(&file, &whole).unwrap();
     }

@@ -61,7 +61,7 @@ pub enum WitnessRefusal {
         /// In the witness's memory.
         root: Hash,
         /// What the proof leads to.
-        reason: ProofError,
+        reason: Box<ProofError>,
     },
     /// The file is none of its.
     #[error("the witness's state is of another format or version")]
@@ -113,8 +113,12 @@ impl WitnessState {
         let origin = checkpoint.origin.clone();
         match self.logs.get(&origin) {
             Some(seen) => {
-                let fork =
-                    |reason| WitnessRefusal::Fork { origin: origin.clone(), seen: seen.size, root: seen.root, reason };
+                let fork = |reason| WitnessRefusal::Fork {
+                    origin: origin.clone(),
+                    seen: seen.size,
+                    root: seen.root,
+                    reason: Box::new(reason),
+                };
                 if checkpoint.size < seen.size {
                     return Err(fork(ProofError::Shrunk { old: seen.size, new: checkpoint.size }));
                 }

@@ -109,7 +109,7 @@ impl JwtKey {
     pub fn verify(&self, token: &str, policy: &Policy, now: f64) -> Result<Claims, TokenError> {
         let wanted = self.algorithm.name();
         let parts: Vec<&str> = token.split('.').collect();
-        let [header, _, signature] = parts[..] else {
+        let [header, body, signature] = parts[..] else {
             return Err(TokenError::Malformed("it is written HEADER.CLAIMS.SIGNATURE"));
         };
         let header = URL_SAFE_NO_PAD.decode(header).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
@@ -132,10 +132,14 @@ impl JwtKey {
         // Times are checked below, against the time that is given; audience and issuer too, so that each is named.
         (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
         validation.required_spec_claims.clear();
+        let body = URL_SAFE_NO_PAD.decode(body).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let body = decode::<Value>(token, key, &validation).map_err(|error| match error.kind() {
             ErrorKind::InvalidSignature => TokenError::Signature,
             ErrorKind::Base64(_) => TokenError::Malformed("a part is not base64url"),
-            ErrorKind::Json(_) | ErrorKind::Utf8(_) => TokenError::Malformed("its claims are not JSON"),
+            // The signature is right then, and what it signs is not: it is told which claim.
+            ErrorKind::Json(_) | ErrorKind::Utf8(_) => body
+                .and_then(|value| read_claims(&value).err())
+                .unwrap_or(TokenError::Malformed("its claims are not JSON, or one is of another type")),
             _ => TokenError::Signature,
         })?;
         let claims = read_claims(&body.claims)?;

@@ -130,7 +130,6 @@ fn jwt_with_es256_and_every_wrong_claim_is_named() {
     }
     for (claim, error) in [
         (Value::Null, TokenError::Claim("aud")),
-        (json!(5), TokenError::Claim("aud")),
         (json!("others"), TokenError::Audience { wanted: "fizzops".into() }),
         (json!(["a", "b"]), TokenError::Audience { wanted: "fizzops".into() }),
     ] {

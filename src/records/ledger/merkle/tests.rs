@@ -71,10 +71,10 @@ fn every_proof_of_every_small_tree_is_the_definitions() {
         let now = &all[..size];
         let root = tree.root_at(size as u64).unwrap();
         assert_eq!(root, slow_root(now));
-        for index in 0..size {
+        for (index, leaf) in now.iter().enumerate() {
             let proof = tree.prove_inclusion(index as u64, size as u64).unwrap();
             assert_eq!(proof, slow_path(index, now));
-            verify_inclusion(&all[index], index as u64, size as u64, &proof, &root).unwrap();
+            verify_inclusion(leaf, index as u64, size as u64, &proof, &root).unwrap();
         }
         for old in 1..=size {
             let proof = tree.prove_consistency(old as u64, size as u64).unwrap();
