@@ -41,6 +41,37 @@ fn configuration_is_told_with_line_column_and_the_nearest_key() {
 }
 
 #[test]
+fn an_impossible_value_is_told_with_the_place_where_it_was_given() {
+    for (text, says) in [
+        (
+            "circuit_breaker:\n  failure_threshold: 0\n",
+            &["input.yaml:2:3", "failure_threshold: 0", "between 1 and"][..],
+        ),
+        (
+            "circuit_breaker:\n  preset: resilience4j\n  failure_rate_threshold: 130\n",
+            &["input.yaml:3:3", "at most 100"],
+        ),
+        ("circuit_breaker:\n  preset: resilience4j\n  sliding_window_size: 0\n", &["input.yaml:3:3", "between 1 and"]),
+        ("circuit_breaker:\n  preset: hystrix\n", &["input.yaml:2:11", "hystrix", "resilience4j"]),
+        ("cache:\n  eviction_policy: lur\n", &["input.yaml:2:3", "lur", "lru"]),
+        ("cache:\n  enabled: true\n  max_size: 0\n", &["input.yaml:3:3", "cache.max_size is 0"]),
+        ("cache:\n  warming:\n    range_start: 900\n", &["input.yaml:3:5", "900"]),
+        ("limits:\n  bulkhead:\n    enabled: true\n    max_concurrent: 0\n", &["input.yaml:4:5", "max_concurrent"]),
+        ("limits:\n  limiter:\n    limit: 5/fortnight\n", &["input.yaml", "fortnight", "second"]),
+        ("limits:\n  retry:\n    max_attempts: 0\n", &["input.yaml:3:5", "max_attempts"]),
+        ("sla:\n  slos:\n    accuracy: { target: 1.5 }\n", &["input.yaml", "1.5"]),
+    ] {
+        let (_folder, path) = file(text);
+        let ran = fizzops(&format!("run --config {path}"));
+        refused(&ran, 2, says);
+        assert_eq!(ran.stdout, "", "nothing ran");
+        refused(&fizzops(&format!("config show --config {path}")), 2, says);
+    }
+    refused(&fizzops("run --cache-size 0"), 2, &["--cache-size", "cache.max_size is 0"]);
+    refused(&fizzops("run --set circuit_breaker.failure_threshold=0"), 2, &["--set", "failure_threshold: 0"]);
+}
+
+#[test]
 fn values_on_the_command_line() {
     refused(&fizzops("run --range 10 1"), 2, &["10", "1"]);
     refused(&fizzops("run --range one 10"), 2, &["one"]);

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{Exit, Failure};
 use crate::config::{Layers, Loaded, Origin};
 use crate::engine::drive::Sink;
-use crate::engine::{Frame, Seed, SessionInfo, Settings};
+use crate::engine::{Engine, EngineError, Frame, Seed, SessionInfo, Settings};
 use crate::gameday::Scenarios;
 use crate::recording::Recorder;
 use crate::records::ledger::{Block, write_header};
@@ -58,7 +58,8 @@ const VARIABLES: [(&str, &str); 5] = [
     ("EFP_RATE", "workload.rate"),
 ];
 
-/// Puts the layers on one another: `base`, the file, the environment, `flags` (path, YAML text, flag).
+/// Puts the layers on one another: `base`, the file, the environment, `flags` (path, YAML text, flag). An impossible value
+/// is told with the place where it was given.
 pub fn load(
     base: &Settings,
     source: &ConfigSource,
@@ -86,7 +87,10 @@ pub fn load(
     for (path, text, flag) in flags {
         layers.set(path, text, Origin::Flag((*flag).into()))?;
     }
-    Ok(layers.load()?)
+    let loaded = layers.load()?;
+    let placed = |error: EngineError| Failure::new(Exit::Usage, Some(error.code()), loaded.locate(&error.to_string()));
+    Engine::check(&loaded.value).map_err(placed)?;
+    Ok(loaded)
 }
 
 /// The scenarios that are built in.

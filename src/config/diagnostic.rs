@@ -21,6 +21,15 @@ pub struct Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+impl Diagnostic {
+    /// A problem with the value of a key, given by its dotted path. Where the key cannot be found the file is named.
+    pub fn at_key(text: &str, file: &str, path: &str, problem: String) -> Self {
+        let place = find_key(text, path.split('.'));
+        let source = place.and_then(|(line, _)| text.lines().nth(line - 1)).unwrap_or_default();
+        Self { file: file.to_owned(), place, problem, source: source.to_owned() }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
@@ -48,7 +57,10 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Diagnosti
         let message = inner.to_string();
         let place = locate(text, &message, &path).or_else(|| inner.location().map(|at| (at.line(), at.column())));
         let source = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
-        let problem = explain(&message);
+        // Some parsers put the section in front, which the path says in full.
+        let section = path.split('.').next().unwrap_or_default();
+        let said = message.strip_prefix(section).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&message);
+        let problem = explain(said);
         let problem = if path == "." || problem.contains(&path) { problem } else { format!("{path}: {problem}") };
         Diagnostic { file: file.to_owned(), place, problem, source: source.to_owned() }
     })
@@ -65,15 +77,27 @@ fn locate(text: &str, message: &str, path: &str) -> Option<(usize, usize)> {
     if keys.last() != Some(&unknown) {
         keys.push(unknown);
     }
-    let mut wanted =
-        keys.iter().map(|key| key.split('[').next().unwrap_or(key)).filter(|key| !key.is_empty()).peekable();
+    find_key(text, keys.into_iter())
+}
+
+/// Where a key stands, with the sections above it from the outermost on; line and column from 1. Sections are followed down
+/// by their indentation.
+fn find_key<'a>(text: &str, keys: impl Iterator<Item = &'a str>) -> Option<(usize, usize)> {
+    let mut wanted = keys.map(|key| key.split('[').next().unwrap_or(key)).filter(|key| !key.is_empty()).peekable();
+    // The column of the section's keys, once its first one was seen.
+    let mut column = None;
     for (at, line) in text.lines().enumerate() {
         let trimmed = line.trim_start_matches([' ', '-']);
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        let indent = line.len() - trimmed.len();
         let key = trimmed.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-        if wanted.peek() == Some(&key) {
+        if *column.get_or_insert(indent) == indent && wanted.peek() == Some(&key) {
             wanted.next();
+            column = None;
             if wanted.peek().is_none() {
-                return Some((at + 1, line.len() - trimmed.len() + 1));
+                return Some((at + 1, indent + 1));
             }
         }
     }

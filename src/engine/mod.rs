@@ -276,6 +276,18 @@ pub struct Engine {
 const BACKLOG: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Whether an engine can be made of these settings. It is made, so that this cannot say another thing than
+    /// [`Engine::new`].
+    ///
+    /// # Errors
+    /// [`EngineError`]; where a setting is impossible the message begins with its dotted path.
+    pub fn check(settings: &Settings) -> Result<(), EngineError> {
+        let mut settings = settings.clone();
+        // Only work, however long it takes.
+        settings.cache.warming.enabled = false;
+        Self::new(&settings, Options::simulated(0)).map(drop)
+    }
+
     /// An engine at its start.
     ///
     /// # Errors

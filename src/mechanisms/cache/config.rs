@@ -78,7 +78,7 @@ pub enum CacheError {
     #[error("cache.ttl_seconds is {0}; it must be above 0")]
     Ttl(f64),
     /// Start after end.
-    #[error("cache.warming.range_start ({0}) is greater than range_end ({1})")]
+    #[error("cache.warming.range_start is {0}, after range_end, {1}")]
     Warming(i64, i64),
 }
 

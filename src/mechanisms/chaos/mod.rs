@@ -86,7 +86,7 @@ impl Default for ChaosConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChaosError {
     /// Not a level.
-    #[error("chaos level {0} does not exist; levels are 1 (5 %) to 5 (80 %), 0 turns chaos off")]
+    #[error("chaos.level is {0}; levels are 1 (5 %) to 5 (80 %), 0 turns chaos off")]
     Level(u8),
     /// Min above max, or longer than allowed.
     #[error(
