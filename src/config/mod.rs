@@ -161,6 +161,17 @@ impl<T: Serialize + DeserializeOwned> Layers<T> {
     }
 }
 
+/// `base` with a part of a document on top of it, mapping by mapping.
+///
+/// # Errors
+/// What is wrong with the part: an unknown key, a wrong type.
+pub fn overlay<T: Serialize + DeserializeOwned>(base: &T, part: &Value) -> Result<T, String> {
+    let explain = |error: serde_yaml::Error| diagnostic::explain(&error.to_string());
+    let mut tree = serde_yaml::to_value(base).map_err(explain)?;
+    merge(&mut tree, part.clone(), "", &Origin::Default, &mut BTreeMap::new());
+    serde_yaml::from_value(tree).map_err(explain)
+}
+
 fn value_error(origin: &Origin, error: &serde_yaml::Error) -> ConfigError {
     ConfigError::Value { origin: origin.clone(), problem: diagnostic::explain(&error.to_string()) }
 }

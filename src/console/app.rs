@@ -256,12 +256,13 @@ impl App {
             }
             Action::Acknowledge => plain(Command::Slo(SloCommand::Acknowledge { alert: None })),
             Action::StartGameDay => named("this session has no game days").map(|name| {
-                let evaluations =
-                    self.info.scenarios.iter().find(|one| one.name == name).map_or(0, |one| one.evaluations);
-                let question = format!("Start game day {name}? It injects faults over {evaluations} evaluations.");
+                let scenario = self.info.scenarios.iter().find(|one| one.name == name);
+                let length = scenario.map_or("", |one| one.length.as_str());
+                let question = format!("Start game day {name}? It takes {length}.");
                 (Command::StartGameDay { name }, question)
             }),
             Action::AbortGameDay => plain(Command::AbortGameDay),
+            Action::ExtendGameDay => plain(Command::ExtendGameDay),
             Action::NextLocale => {
                 let locales = &snapshot.i18n.locales;
                 let at = locales.iter().position(|locale| *locale == snapshot.i18n.locale).map_or(0, |at| at + 1);
@@ -480,7 +481,7 @@ impl App {
         let running = snapshot.drill.as_ref().is_some_and(|drill| drill.verdict == Verdict::Running);
         match entry.action {
             Action::Acknowledge => snapshot.slos.active.iter().any(|alert| alert.state == AlertState::Firing),
-            Action::AbortGameDay => running,
+            Action::AbortGameDay | Action::ExtendGameDay => running,
             Action::StartGameDay => !running && !self.info.scenarios.is_empty(),
             Action::RollUp | Action::RollDown => self
                 .selection(snapshot)

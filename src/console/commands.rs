@@ -104,6 +104,7 @@ pub enum Action {
     Acknowledge,
     StartGameDay,
     AbortGameDay,
+    ExtendGameDay,
     NextLocale,
     Back,
     Forward,
@@ -158,6 +159,7 @@ const fn disturbing(action: Action, title: &'static str, keys: &'static [&'stati
 /// The table. What belongs to a tab comes first, so that its keys win there and lead the footer.
 pub const TABLE: &[Entry] = &[
     disturbing(Action::StartGameDay, "start game day", &["enter"], Place::On(Tab::GameDays)),
+    entry(Action::ExtendGameDay, "longer phase", &["e"], Place::On(Tab::GameDays)),
     disturbing(Action::TripBreaker, "trip", &["t"], Place::On(Tab::Breakers)),
     disturbing(Action::ForceBreaker, "hold open", &["f"], Place::On(Tab::Breakers)),
     entry(Action::ResetBreaker, "reset", &["r"], Place::On(Tab::Breakers)),

@@ -6,6 +6,7 @@ pub mod error_code;
 pub mod evaluation;
 pub mod event;
 pub mod rules;
+pub mod selection;
 pub mod text;
 pub mod time;
 
@@ -14,4 +15,5 @@ pub use error_code::ErrorCode;
 pub use evaluation::{Evaluation, Outcome, Output, ResultId, Source};
 pub use event::{Event, EventMask, Kind, Payload};
 pub use rules::{Rule, RuleMask, RuleSet};
+pub use selection::Selection;
 pub use time::Timestamp;

@@ -51,8 +51,10 @@ pub enum Command {
         /// The scenario's name.
         name: String,
     },
-    /// End the running game day before its time.
+    /// End the running game day before its time: take back what it injected, and see whether the steady state is back.
     AbortGameDay,
+    /// Make the running phase of the game day longer by its own length.
+    ExtendGameDay,
     /// End the session: what waits for an answer or a place is finished, what waits for another attempt ends as its last
     /// one did, the ledger's last block is closed.
     Stop,

@@ -56,9 +56,11 @@ use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::limits::RetryMiddleware;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
+use crate::pipeline::dependency::Dependencies;
+use crate::pipeline::timing::Latencies;
 use crate::pipeline::{Chain, Context, Flow, Outbox};
 use crate::records::ledger::{Block, Ledger};
-use director::{Direction, DrillView, Moment};
+use director::{Direction, DrillView, Level, Moment};
 use inflight::{InFlight, Slot};
 use mechanisms::Mechanisms;
 use results::Results;
@@ -97,6 +99,8 @@ pub enum EngineError {
     Ledger(#[from] crate::records::ledger::LedgerError),
     #[error(transparent)]
     Workload(#[from] workload::WorkloadError),
+    #[error(transparent)]
+    Dependencies(#[from] crate::pipeline::dependency::DependencyError),
     #[error(transparent)]
     ServiceTime(#[from] service_time::ServiceTimeError),
     #[error("engine.max_concurrent_evaluations is {0}; it must be from 1 to 100000")]
@@ -238,6 +242,12 @@ pub struct Engine {
     /// The place of the retries in the chain.
     retries: usize,
     mechanisms: Mechanisms,
+    dependencies: Dependencies,
+    /// What callers waited, counted from when their evaluations were meant to begin.
+    responses: Latencies,
+    /// The service levels at the end of the last second, while a game day runs.
+    levels: Vec<Level>,
+    paused_at: Option<Timestamp>,
     strategy: Box<dyn Strategy>,
     service_time: ServiceTime,
     timeout: Duration,
@@ -272,6 +282,14 @@ pub struct Engine {
     stop_after_drill: bool,
 }
 
+/// How long before its end a lease is renewed; leases are longer.
+const RENEWED_EARLY: Duration = Duration::from_secs(1);
+
+/// As whom a game day commands.
+fn drill_name(scenario: &str) -> String {
+    format!("game day {scenario}")
+}
+
 /// Reads the wall clock at most this far behind schedule; arrivals that are longer overdue are not made up for.
 const BACKLOG: Duration = Duration::from_secs(1);
 
@@ -297,6 +315,9 @@ impl Engine {
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
+        let dependencies = Dependencies::new(&settings.dependencies, &rules)?;
+        mechanisms.breaker.depend_on(&dependencies.names(), now)?;
+        mechanisms.chaos.know_dependencies(dependencies.names());
         if calls {
             mechanisms.breaker.keep_calls();
         }
@@ -332,6 +353,8 @@ impl Engine {
         let mut out = Outbox::new(events, event_limit);
         out.now = now;
         mechanisms.cache.warm(now, &mut out);
+        let levels = mechanisms.slo.view(now);
+        let levels: Vec<&str> = levels.slos.iter().map(|slo| slo.name.as_str()).collect();
         let info = SessionInfo {
             session_id: ResultId::new(seed.0, now.as_nanos()).to_string(),
             seed: seed.0,
@@ -341,7 +364,7 @@ impl Engine {
             total: workload.total(),
             strategy: engine.strategy.name().to_owned(),
             rules: rules.to_string(),
-            scenarios: playbook.as_ref().map(|playbook| playbook.scenarios()).unwrap_or_default(),
+            scenarios: playbook.as_ref().map(|playbook| playbook.scenarios(&levels, &mechanisms)).unwrap_or_default(),
         };
         out.emit(Kind::SessionStarted, || Payload::SessionStarted {
             session_id: info.session_id.clone(),
@@ -357,6 +380,10 @@ impl Engine {
             retries: chain.place(RetryMiddleware::NAME).unwrap_or_default(),
             chain,
             mechanisms,
+            dependencies,
+            levels: Vec::new(),
+            responses: Latencies::default(),
+            paused_at: None,
             strategy: strategy(engine.strategy, &rules),
             service_time: ServiceTime::new(&settings.virtual_clock.service_time, seed.stream(Stream::ServiceTime))?,
             timeout: Duration::from_millis(engine.timeout_ms),
@@ -449,8 +476,13 @@ impl Engine {
 
     /// When time alone changes something: a game day, a breaker that turns by itself.
     fn wake(&self) -> Option<Timestamp> {
-        let director = self.director.as_ref().and_then(|director| director.wake());
-        director.into_iter().chain(self.mechanisms.breaker.next_transition()).min()
+        // What a game day measures in time waits while the session is paused.
+        let director = self.director.as_ref().filter(|_| !self.paused).and_then(|director| director.wake());
+        // A lease is renewed before it ends, as long as there is a game day to hold it.
+        let early = if self.director.is_some() { RENEWED_EARLY } else { Duration::ZERO };
+        let lease = self.mechanisms.chaos.next_expiry().map(|at| at.before(early));
+        let own = [self.mechanisms.breaker.next_transition(), lease];
+        director.into_iter().chain(own.into_iter().flatten()).min()
     }
 
     fn arrival(&self) -> Option<Timestamp> {
@@ -498,6 +530,10 @@ impl Engine {
                 self.end_interval();
             } else if next == wake {
                 self.mechanisms.breaker.tick(self.now, &mut self.out);
+                if let Some(director) = &self.director {
+                    self.mechanisms.chaos.renew(&drill_name(director.scenario()), self.now);
+                }
+                self.mechanisms.chaos.expire(self.now);
                 self.direct();
             } else {
                 done += usize::from(self.admit());
@@ -512,11 +548,12 @@ impl Engine {
         match self.workload.draw() {
             Next::Number(number) => {
                 self.steps = self.steps.saturating_sub(1);
+                let intended = if self.paused { self.now } else { self.arrivals.next(self.now) };
                 self.arrivals.count += 1;
                 if self.wall.is_some() && self.now.since(self.arrivals.next(self.now)) > BACKLOG {
                     self.arrivals.restart(self.now);
                 }
-                self.begin(number);
+                self.begin(number, intended);
                 true
             }
             Next::Later => {
@@ -535,7 +572,7 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, number: i64) {
+    fn begin(&mut self, number: i64, intended: Timestamp) {
         let sequence = self.sequence;
         self.sequence += 1;
         if let Some(results) = &mut self.results {
@@ -543,6 +580,8 @@ impl Engine {
         }
         self.out.emit(Kind::NumberProcessingStarted, || Payload::NumberProcessingStarted { number, sequence });
         let mut context = Context::new(sequence, number, self.rules.all(), self.now);
+        context.intended = intended;
+        context.dependency = self.dependencies.of(number);
         // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
         let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
         let read = wall.map(|clock| move || clock.now().as_nanos());
@@ -631,13 +670,15 @@ impl Engine {
         self.mechanisms.timing.count(context);
         let evaluation = context.finish();
         self.tally.record(self.now, &evaluation, self.watched);
+        let response = self.now.since(context.intended);
+        self.responses.record(nanos(response));
         self.tell_result(&evaluation);
         if let Some(ledger) = &mut self.ledger {
             ledger.evaluation(&evaluation, self.now);
             self.tell_blocks();
         }
         if let Some(director) = &mut self.director {
-            director.observe(self.now, &evaluation);
+            director.observe(self.now, &evaluation, response);
             self.direct();
         }
         if let Some(results) = &mut self.results {
@@ -706,6 +747,9 @@ impl Engine {
     fn end_interval(&mut self) {
         let now = self.now;
         self.mechanisms.slo.check(now, &mut self.out);
+        if self.director.is_some() {
+            self.read_levels();
+        }
         let mut sample = self.tally.end_interval(now);
         if self.watched {
             sample.burn_rates = self.mechanisms.slo.burn_rates(now);
@@ -725,8 +769,28 @@ impl Engine {
             alerts_fired: self.mechanisms.slo.fired(),
             chaos_level,
             armed,
+            injections_active: self.mechanisms.chaos.active() as u32,
             injections: self.mechanisms.chaos.injections(),
+            cache: self.mechanisms.cache.looked_up(),
+            retries: self.mechanisms.retry.retries(),
+            levels: &self.levels,
+            state: &self.mechanisms,
         }
+    }
+
+    fn read_levels(&mut self) {
+        let view = self.mechanisms.slo.view(self.now);
+        let alerting = |name: &str| view.active.iter().any(|alert| alert.slo == name);
+        self.levels = view
+            .slos
+            .iter()
+            .map(|slo| Level {
+                name: slo.name.clone(),
+                burn_rate: slo.burn_rate,
+                budget_left: slo.budget_left,
+                alerting: alerting(&slo.name),
+            })
+            .collect();
     }
 
     /// Asks the running game day what is to be done, and does it.
@@ -734,34 +798,34 @@ impl Engine {
         let Some(mut director) = self.director.take() else { return };
         let mut commands = Vec::new();
         let direction = director.direct(&self.moment(), &mut commands);
-        self.carry_out(&*director, commands);
+        self.carry_out(&mut *director, commands);
         match direction {
             Direction::Continue => self.director = Some(director),
-            Direction::Done => self.end_drill(&*director),
+            Direction::Done => self.end_drill(&mut *director),
         }
     }
 
-    fn carry_out(&mut self, director: &dyn Director, commands: Vec<Command>) {
+    fn carry_out(&mut self, director: &mut dyn Director, commands: Vec<Command>) {
+        for decided in director.decided() {
+            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
+                scenario: director.scenario().to_owned(),
+                expectation: decided.text,
+                held: decided.standing == director::Standing::Held,
+                actual: decided.actual,
+            });
+        }
         if commands.is_empty() {
             return;
         }
-        let by = format!("game day {}", director.view().scenario);
+        let by = drill_name(director.scenario());
         for command in commands {
             // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
             let _ = self.apply(&by, command);
         }
     }
 
-    fn end_drill(&mut self, director: &dyn Director) {
+    fn end_drill(&mut self, director: &mut dyn Director) {
         let view = director.view();
-        for expectation in view.expectations.iter().filter(|one| one.standing != director::Standing::Pending) {
-            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
-                scenario: view.scenario.clone(),
-                expectation: expectation.text.clone(),
-                held: expectation.standing == director::Standing::Held,
-                actual: expectation.actual.clone(),
-            });
-        }
         self.out.emit(Kind::ChaosGamedayEnded, || Payload::ChaosGamedayEnded {
             scenario: view.scenario.clone(),
             verdict: view.verdict.text().to_owned(),
@@ -781,9 +845,7 @@ impl Engine {
         if self.finished || !self.stopping || self.under_way() > 0 {
             return;
         }
-        if self.director.is_some() {
-            self.abort_drill("the end of the session");
-        }
+        self.close_drill("the end of the session");
         let ms = self.now.since(self.info.began).as_secs_f64() * 1_000.0;
         let (session_id, evaluations) = (self.info.session_id.clone(), self.counts().evaluations);
         if let Some(ledger) = &mut self.ledger {
@@ -797,13 +859,29 @@ impl Engine {
         self.finished = true;
     }
 
+    /// Ends the running game day's faults; it goes on only to see whether the steady state is back.
     fn abort_drill(&mut self, by: &str) -> bool {
         let Some(mut director) = self.director.take() else { return false };
         let mut commands = Vec::new();
         director.abort(by, &self.moment(), &mut commands);
-        self.carry_out(&*director, commands);
-        self.end_drill(&*director);
+        self.carry_out(&mut *director, commands);
+        self.director = Some(director);
+        if self.paused || self.stopping {
+            // Nothing will be evaluated that could show whether the steady state is back.
+            self.close_drill(by);
+        } else {
+            self.direct();
+        }
         true
+    }
+
+    /// Ends the running game day here and now.
+    fn close_drill(&mut self, by: &str) {
+        let Some(mut director) = self.director.take() else { return };
+        let mut commands = Vec::new();
+        director.close(by, &self.moment(), &mut commands);
+        self.carry_out(&mut *director, commands);
+        self.end_drill(&mut *director);
     }
 
     /// Carries out a command at the engine's present moment. Every command and its answer go on the ledger.
@@ -847,12 +925,16 @@ impl Engine {
         match command {
             Command::Pause => {
                 self.paused = true;
+                self.paused_at.get_or_insert(now);
                 self.steps = 0;
                 Ok("paused".into())
             }
             Command::Resume => {
                 self.paused = false;
                 self.arrivals.restart(now);
+                if let (Some(since), Some(director)) = (self.paused_at.take(), &mut self.director) {
+                    director.shift(now.since(since));
+                }
                 Ok("running".into())
             }
             Command::Step { count } if !self.paused => {
@@ -901,11 +983,15 @@ impl Engine {
             Command::StartGameDay { name } => self.start_drill(&name),
             Command::AbortGameDay => {
                 if self.abort_drill(by) {
-                    Ok("the game day is aborted and everything it armed is taken back".into())
+                    Ok("the game day is aborted and everything it injected is taken back".into())
                 } else {
                     Err(Refusal("no game day is running".into()))
                 }
             }
+            Command::ExtendGameDay => match &mut self.director {
+                Some(director) => director.extend().map_err(Refusal),
+                None => Err(Refusal("no game day is running".into())),
+            },
             Command::Stop => {
                 self.halt();
                 Ok("the session ends".into())
@@ -915,13 +1001,14 @@ impl Engine {
 
     fn start_drill(&mut self, name: &str) -> Result<String, Refusal> {
         if let Some(director) = &self.director {
-            return Err(Refusal(format!("game day {} is running; abort it first", director.view().scenario)));
+            return Err(Refusal(format!("game day {} is running; abort it first", director.scenario())));
         }
         let Some(playbook) = self.playbook.clone() else {
             return Err(Refusal("this session has no game days".into()));
         };
+        self.read_levels();
         let director = playbook.start(name, &self.moment()).map_err(Refusal)?;
-        let scenario = director.view().scenario;
+        let scenario = director.scenario().to_owned();
         self.out.emit(Kind::ChaosGamedayStarted, || Payload::ChaosGamedayStarted { scenario: scenario.clone() });
         self.director = Some(director);
         self.direct();
@@ -942,10 +1029,16 @@ impl Engine {
 
     /// Takes back whatever fault injection does now: for drivers that end a session from outside.
     pub fn disarm(&mut self, by: &str) {
-        self.abort_drill(by);
-        if self.mechanisms.chaos.armed().0 != 0 {
-            let _ = self.apply(by, Command::Chaos(ChaosCommand::Disarm));
+        self.close_drill(by);
+        if self.mechanisms.chaos.armed().0 != 0 || self.mechanisms.chaos.active() > 0 {
+            let _ = self.apply(by, Command::Chaos(ChaosCommand::RevertAll));
         }
+    }
+
+    /// What callers waited, counted from the moment at which each evaluation was meant to begin: an engine that falls
+    /// behind its schedule cannot hide it (coordinated omission).
+    pub const fn responses(&self) -> &Latencies {
+        &self.responses
     }
 
     /// The checks that the driver is to make since the last call.

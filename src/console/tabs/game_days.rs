@@ -25,7 +25,7 @@ pub const fn verdict(verdict: Verdict) -> Role {
         Verdict::Running => Role::Held,
         Verdict::Held => Role::Good,
         Verdict::NotHeld => Role::Bad,
-        Verdict::Aborted | Verdict::NeverRan => Role::Watch,
+        Verdict::Aborted | Verdict::NeverRan | Verdict::Inconclusive => Role::Watch,
     }
 }
 
@@ -47,14 +47,14 @@ fn headline(view: &View<'_>, drill: &DrillView) -> String {
 pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let scenarios = &view.info.scenarios;
     let columns = [
-        ("scenario", Constraint::Length(20), false),
-        ("evaluations", Constraint::Length(11), true),
+        ("scenario", Constraint::Length(25), false),
+        ("takes", Constraint::Length(15), false),
         ("", Constraint::Fill(1), false),
     ];
     let rows = scenarios.iter().map(|scenario| {
         vec![
             (Role::Text, scenario.name.clone()),
-            (Role::Text, grouped(scenario.evaluations)),
+            (Role::Text, scenario.length.clone()),
             (Role::Muted, scenario.title.clone()),
         ]
     });
@@ -130,12 +130,11 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             (false, true) => Role::Text,
             (false, false) => Role::Muted,
         };
-        let done = if phase.planned > 0 { counts.evaluations as f64 / phase.planned as f64 } else { 0.0 };
         let figure =
             |count: u64, bad: Role| if count > 0 { (bad, count.to_string()) } else { (Role::Muted, "0".into()) };
         vec![
             (role, format!("{} {}", if running { theme.glyphs.cursor } else { " " }, phase.name)),
-            (role, format!("{} {:>3}/{:<3}", gauge(theme, done, 6), counts.evaluations, phase.planned)),
+            (role, format!("{} {:>6}", gauge(theme, phase.done, 6), grouped(counts.evaluations))),
             figure(counts.wrong, Role::Bad),
             figure(counts.of(Outcome::Failed) + counts.of(Outcome::TimedOut), Role::Bad),
             figure(counts.of(Outcome::Rejected), Role::Watch),
@@ -150,6 +149,7 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             Standing::Held => (Role::Good, "held"),
             Standing::Failed => (Role::Bad, "not held"),
             Standing::Pending => (Role::Muted, "pending"),
+            Standing::Inconclusive => (Role::Watch, "open"),
         };
         let found =
             if expectation.actual.is_empty() { String::new() } else { format!("  (found {})", expectation.actual) };

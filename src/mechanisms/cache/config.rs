@@ -134,6 +134,11 @@ pub enum CacheCommand {
         /// The last.
         to: i64,
     },
+    /// Let its clock be ahead of the session's by this much, or behind: what is kept grows old by its own clock.
+    SkewClock {
+        /// Milliseconds; 0 sets it right.
+        by_ms: i64,
+    },
     /// Let answers leave by another policy from now on.
     SetPolicy {
         /// Which.
