@@ -3,6 +3,7 @@
 
 mod app;
 pub mod commands;
+mod drill_chart;
 pub mod format;
 pub mod narrate;
 mod overlay;

@@ -820,7 +820,7 @@ impl Engine {
         let by = drill_name(director.scenario());
         for command in commands {
             // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
-            let _ = self.apply(&by, command);
+            let _ = self.order(&by, command);
         }
     }
 
@@ -889,6 +889,13 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] with the reason; nothing has changed then.
     pub fn apply(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
+        let result = self.order(by, command);
+        self.finish_if_done();
+        result
+    }
+
+    /// As [`Engine::apply`], but the session goes on: a game day that is closed with it has several commands to give.
+    fn order(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
         if let Some(clock) = self.wall {
             self.now = self.now.max(clock.now());
         }
@@ -912,7 +919,6 @@ impl Engine {
                 reason: refusal.0.clone(),
             }),
         }
-        self.finish_if_done();
         result
     }
 

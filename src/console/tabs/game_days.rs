@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 
 use super::View;
+use crate::console::drill_chart;
 use crate::console::format::{elapsed, grouped, long, span};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, gauge, line, sign};
@@ -34,7 +35,8 @@ fn headline(view: &View<'_>, drill: &DrillView) -> String {
     match drill.verdict {
         Verdict::Running => {
             let place = format!("phase {} of {}", drill.phase + 1, drill.phases.len());
-            format!("{} runs, {place}: {phase}, {}. A aborts it.", drill.title, elapsed(drill.began, view.at()))
+            let time = elapsed(drill.began, view.at());
+            format!("{} runs, {place}: {phase}, {time}. A aborts it, e makes the phase longer.", drill.title)
         }
         verdict => {
             let took = drill.ended.map_or(0, |ended| nanos(ended.since(drill.began)));
@@ -103,6 +105,11 @@ fn draw_scenario(view: &View<'_>, scenario: &ScenarioView, mut area: Rect, buf: 
         name = "";
     }
     name = "expects";
+    if !scenario.needs.is_empty() {
+        lines.push(line(theme, [(Role::Watch, "needs    ".into()), (Role::Text, scenario.needs.clone())]));
+        let way = format!("fizzops gameday run {} brings it", scenario.name);
+        lines.push(line(theme, [(Role::Muted, "         ".into()), (Role::Muted, way)]));
+    }
     for expectation in &scenario.expectations {
         lines.push(line(theme, [(Role::Muted, format!("{name:<8} ")), (Role::Text, expectation.clone())]));
         name = "";
@@ -144,6 +151,18 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
     });
     let height = drill.phases.len() as u16 + 1;
     widgets::table(theme, &columns, rows.collect(), None, widgets::take(&mut area, height), buf);
+    if area.height > drill_chart::HEIGHT + 4 {
+        widgets::take(&mut area, 1);
+        drill_chart::draw(theme, drill, widgets::take(&mut area, drill_chart::HEIGHT), buf);
+        widgets::take(&mut area, 1);
+    }
+    let stop = drill.stop.as_ref().map(|stop| {
+        let (role, now) = if stop.met { (Role::Bad, "met") } else { (Role::Text, stop.now.as_str()) };
+        line(
+            theme,
+            [(Role::Muted, "stops when ".into()), (Role::Text, stop.text.clone()), (role, format!("  ({now})"))],
+        )
+    });
     let expectations = drill.expectations.iter().map(|expectation| {
         let (role, word) = match expectation.standing {
             Standing::Held => (Role::Good, "held"),
@@ -162,5 +181,5 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             ],
         )
     });
-    widgets::lines(area, buf, expectations.collect());
+    widgets::lines(area, buf, stop.into_iter().chain(expectations).collect());
 }
