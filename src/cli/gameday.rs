@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
-use super::{Exit, Failure};
+use super::{Exit, Failure, gameday_toolkit as toolkit};
 use crate::domain::EventMask;
 use crate::engine::director::{DrillView, Verdict};
 use crate::engine::drive::{Pace, Sinks, spawn};
@@ -18,6 +18,8 @@ Examples:
   fizzops gameday list
   fizzops gameday run modulo_meltdown --virtual --seed 7
   fizzops gameday run ./my-drill.yaml --record drill.fizz
+  fizzops gameday run experiment.json --journal journal.json
+  fizzops gameday export modulo_meltdown --output meltdown.json
 
 The verdict decides the exit code: 0 held, 1 not held or aborted, 5 never ran, 130 interrupted.";
 
@@ -42,8 +44,14 @@ enum Sub {
         /// The file
         file: PathBuf,
     },
-    /// Run a scenario to its verdict
+    /// Run a scenario or a Chaos Toolkit experiment to its verdict
     Run(RunArgs),
+    /// Check a Chaos Toolkit experiment and write it as a scenario that `gameday run` runs
+    Import(toolkit::ImportArgs),
+    /// Write a scenario as a Chaos Toolkit experiment that `chaos run` runs
+    Export(toolkit::ExportArgs),
+    /// What a Chaos Toolkit journal comes to, as an exit code
+    Verdict(toolkit::VerdictArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +74,9 @@ struct RunArgs {
     /// Write the ledger to FILE
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    /// Write Chaos Toolkit's journal to FILE
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Only the verdict, without the post-mortem
     #[arg(long, short)]
     quiet: bool,
@@ -86,6 +97,7 @@ pub fn main(args: &GamedayArgs) -> Result<Exit, Failure> {
             let scenario = find(&mut known, name)?;
             super::output::print(&show(&scenario))
         }
+        Sub::Validate { file } if toolkit::names_experiment(&file.to_string_lossy()) => toolkit::validate(file),
         Sub::Validate { file } => {
             let scenario = scenarios()?.add_file(file)?.clone();
             let phases = scenario.phases.len();
@@ -96,7 +108,11 @@ pub fn main(args: &GamedayArgs) -> Result<Exit, Failure> {
                 scenario.evaluations()
             ))
         }
+        Sub::Run(args) if toolkit::names_experiment(&args.name) => experiment(args),
         Sub::Run(args) => run(args),
+        Sub::Import(args) => toolkit::import(args),
+        Sub::Export(args) => toolkit::export(args, &find(&mut scenarios()?, &args.name)?),
+        Sub::Verdict(args) => toolkit::verdict(args),
     }
 }
 
@@ -116,7 +132,26 @@ fn show(scenario: &Scenario) -> String {
     text
 }
 
+/// Runs a Chaos Toolkit experiment, which has processes and calls in place of an engine.
+fn experiment(args: &RunArgs) -> Result<Exit, Failure> {
+    let without_meaning = [
+        ("--seed", args.clock.seed.is_some()),
+        ("--virtual", args.clock.simulated),
+        ("--rate", args.rate.is_some()),
+        ("--record", args.record.is_some()),
+        ("--ledger", args.ledger.is_some()),
+    ];
+    if let Some((flag, _)) = without_meaning.into_iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{flag}: a Chaos Toolkit experiment runs no engine; --journal FILE keeps its run"
+        )));
+    }
+    toolkit::run(Path::new(&args.name), args.journal.as_deref(), args.quiet)
+}
+
 fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    // First, so that no journal of an earlier run is taken for this one's.
+    let journal = args.journal.as_deref().map(toolkit::DrillJournal::create).transpose()?;
     let mut known = scenarios()?;
     let scenario = find(&mut known, &args.name)?;
     let mut base = Settings::everything();
@@ -185,12 +220,14 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let snapshot = engine.snapshot();
     let text = if args.quiet { line(&drill) } else { post_mortem::post_mortem(&info, &drill, &snapshot) };
     super::output::print(&text)?;
-    Ok(match drill.verdict {
+    let exit = match drill.verdict {
         _ if interrupted => Exit::Interrupted,
         Verdict::Held => Exit::Done,
         Verdict::NeverRan => Exit::NeverRan,
         Verdict::NotHeld | Verdict::Aborted | Verdict::Running => Exit::NotHeld,
-    })
+    };
+    journal.map_or(Ok(()), |journal| journal.of(&scenario, &args.name, info.seed).finish(exit, &drill.reason))?;
+    Ok(exit)
 }
 
 fn line(drill: &DrillView) -> String {

@@ -4,6 +4,7 @@
 pub mod post_mortem;
 pub mod run;
 pub mod scenario;
+pub mod toolkit;
 
 use std::path::Path;
 
