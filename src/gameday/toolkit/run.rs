@@ -294,7 +294,7 @@ impl<'a> Runner<'a> {
         let watch = self.watch(1);
         let mut state = State { met: Some(true), failed: false, reason: String::new(), entry: Value::Null };
         for probe in &hypothesis.probes {
-            let done = self.activity(probe, &watch, &entries);
+            let done = self.activity(probe, &watch, &entries, None);
             if done.tolerated == Some(true) {
                 continue;
             }
@@ -330,17 +330,20 @@ impl<'a> Runner<'a> {
         let failed = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for activity in activities {
-                let run = || {
-                    let done = self.activity(activity, watch, &entries);
+                if watch.stopped() {
+                    break;
+                }
+                // Here rather than in its thread, so that entries stand in the order of the method.
+                let opened = activity.before.is_zero().then(|| self.open(activity, &entries));
+                let (entries, failed) = (&entries, &failed);
+                let run = move || {
+                    let done = self.activity(activity, watch, entries, opened);
                     if done.output.is_none() {
                         let text =
                             format!("the {} `{}`: {}", activity.role.name(), self.clean(&activity.name), done.note);
                         failed.lock().unwrap_or_else(PoisonError::into_inner).push((activity.role, text));
                     }
                 };
-                if watch.stopped() {
-                    break;
-                }
                 if activity.background {
                     let _ = scope.spawn(run);
                 } else {
@@ -351,16 +354,10 @@ impl<'a> Runner<'a> {
         (entries.taken(), failed.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One activity with its pauses, and its entry.
-    fn activity(&self, activity: &Activity, watch: &Watch<'_>, entries: &Entries) -> Done {
-        let name = self.clean(&activity.name);
-        if !activity.before.is_zero() {
-            self.tell(&Progress::Pause { name: name.clone(), span: activity.before });
-            if !watch.pause(activity.before) {
-                return Done { output: None, tolerated: None, stopped: true, note: "interrupted".into() };
-            }
-        }
-        self.tell(&Progress::Began { name: name.clone(), role: activity.role, background: activity.background });
+    /// Begins an activity's entry; where it stands, and when.
+    fn open(&self, activity: &Activity, entries: &Entries) -> (usize, Timestamp) {
+        let (name, role) = (self.clean(&activity.name), activity.role);
+        self.tell(&Progress::Began { name, role, background: activity.background });
         let start = self.clock.now();
         let mut document = activity.document.clone();
         self.experiment.redactor.value(&mut document);
@@ -372,6 +369,25 @@ impl<'a> Runner<'a> {
             entries.push(entry);
             entries.len() - 1
         });
+        (index, start)
+    }
+
+    /// One activity with its pauses, and its entry, which is begun after the first pause unless it was `opened` already.
+    fn activity(
+        &self,
+        activity: &Activity,
+        watch: &Watch<'_>,
+        entries: &Entries,
+        opened: Option<(usize, Timestamp)>,
+    ) -> Done {
+        let name = self.clean(&activity.name);
+        if !activity.before.is_zero() {
+            self.tell(&Progress::Pause { name: name.clone(), span: activity.before });
+            if !watch.pause(activity.before) {
+                return Done { output: None, tolerated: None, stopped: true, note: "interrupted".into() };
+            }
+        }
+        let (index, start) = opened.unwrap_or_else(|| self.open(activity, entries));
         let done = self.perform(activity, watch);
         let end = self.clock.now();
         let status = match (&done.output, done.stopped) {
