@@ -24,14 +24,17 @@ fn chaos() -> Option<PathBuf> {
     found
 }
 
-/// Runs the real tool with our program on PATH.
-fn run_chaos(chaos: &Path, folder: &Path, args: &[&str]) -> Output {
+/// PATH with our program on it.
+fn path() -> OsString {
     let ours = Path::new(env!("CARGO_BIN_EXE_fizzops")).parent().unwrap();
     let places = std::env::var_os("PATH").unwrap_or_default();
-    let path: OsString =
-        std::env::join_paths([ours.to_owned()].into_iter().chain(std::env::split_paths(&places))).unwrap();
+    std::env::join_paths([ours.to_owned()].into_iter().chain(std::env::split_paths(&places))).unwrap()
+}
+
+/// Runs the real tool with our program on PATH.
+fn run_chaos(chaos: &Path, folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(chaos);
-    command.arg("--no-version-check").args(args).current_dir(folder).env("PATH", path).env("HOME", folder);
+    command.arg("--no-version-check").args(args).current_dir(folder).env("PATH", path()).env("HOME", folder);
     command.env("XDG_CONFIG_HOME", "/nonexistent").output().unwrap()
 }
 
@@ -207,6 +210,8 @@ fn a_drill_that_is_not_held_is_a_failure_to_the_real_tool() {
     std::fs::write(&file, document.to_string()).unwrap();
     let output = run_chaos(&chaos, folder.path(), &["run", &file]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    let ran = Ran::from(program().args(["gameday", "run", &file]).current_dir(folder.path()).output().unwrap());
+    let mut command = program();
+    command.args(["gameday", "run", &file]).current_dir(folder.path()).env("PATH", path());
+    let ran = Ran::from(command.output().unwrap());
     assert_eq!(ran.code, 1, "{}", ran.stdout);
 }

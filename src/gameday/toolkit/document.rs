@@ -198,7 +198,8 @@ fn locate(text: &str, at: &[Step], key: bool) -> Option<(usize, usize)> {
 fn find(text: &str, at: &[Step], key: bool) -> Option<(usize, usize)> {
     let walk = Walk { at, key };
     let error = walk.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    error.to_string().starts_with(HERE).then_some(())?;
+    // The parser puts the path in front.
+    error.to_string().contains(HERE).then_some(())?;
     error.location().map(|place| (place.line(), place.column()))
 }
 

@@ -16,7 +16,7 @@ use crate::domain::text::nearest;
 /// An experiment that has been checked: variables are put in, programs are found, patterns and paths are read.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// One line.
+    /// One line, with its variables put in and without secrets.
     pub title: String,
     /// What it is about.
     pub description: String,
@@ -237,8 +237,9 @@ impl Experiment {
         if [&method, &rollbacks].iter().any(|all| all.iter().filter(|one| one.background).count() > MAX_BACKGROUND) {
             return Err(root.problem(format!("more than {MAX_BACKGROUND} activities run in the background")));
         }
+        let redactor = variables.redactor();
         Ok(Self {
-            title: super::values::text(&variables.substitute(&title.into())),
+            title: redactor.text(&super::values::text(&variables.substitute(&title.into()))),
             description,
             tags,
             hypothesis,
@@ -247,7 +248,7 @@ impl Experiment {
             hypothesis_strategy,
             rollback_strategy,
             document: document.clone(),
-            redactor: variables.redactor(),
+            redactor,
         })
     }
 }

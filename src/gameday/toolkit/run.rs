@@ -268,6 +268,7 @@ impl<'a> Runner<'a> {
         let entry = |state: Option<State>| state.map_or(Value::Null, |state| state.entry);
         let mut journal = journal::frame(&experiment.document, start, end);
         experiment.redactor.value(&mut journal["experiment"]);
+        journal["experiment"]["title"] = experiment.title.as_str().into();
         journal["status"] = status.into();
         journal["deviated"] = deviated.into();
         journal["steady_states"] = json!({"before": entry(before), "after": entry(after), "during": []});
