@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
-use super::{Exit, Failure};
+use super::{Exit, Failure, gameday_toolkit as toolkit};
 use crate::domain::EventMask;
 use crate::engine::director::Verdict;
 use crate::engine::drive::{Pace, Sink, Sinks, spawn};
@@ -23,6 +23,8 @@ Examples:
   fizzops gameday run ./my-drill.yaml --record drill.fizz --report html drill.html
   fizzops gameday run retry_storm --virtual --repeat 20 --vary-seed --report junit drill.xml
   fizzops gameday schema > scenario.schema.json
+  fizzops gameday run experiment.json --journal journal.json
+  fizzops gameday export modulo_meltdown --output meltdown.json
 
 The verdict decides the exit code: 0 held, 1 not held, inconclusive or aborted, 5 never ran, 130 interrupted. A first
 Ctrl-C takes everything back and sees whether the steady state returns, a second one ends at once.";
@@ -50,9 +52,15 @@ enum Sub {
     },
     /// Print the JSON Schema of scenario files
     Schema,
-    /// Run a scenario to its verdict
+    /// Run a scenario or a Chaos Toolkit experiment to its verdict
     #[command(after_help = AFTER_HELP)]
     Run(RunArgs),
+    /// Check a Chaos Toolkit experiment and write it as a scenario that `gameday run` runs
+    Import(toolkit::ImportArgs),
+    /// Write a scenario as a Chaos Toolkit experiment that `chaos run` runs
+    Export(toolkit::ExportArgs),
+    /// What a Chaos Toolkit journal comes to, as an exit code
+    Verdict(toolkit::VerdictArgs),
 }
 
 /// The formats of reports.
@@ -99,6 +107,9 @@ struct RunArgs {
     /// With --repeat: another seed each time, counted up from the first one
     #[arg(long)]
     vary_seed: bool,
+    /// Write Chaos Toolkit's journal to FILE
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
     /// Only the verdict, without the post-mortem
     #[arg(long, short)]
     quiet: bool,
@@ -127,6 +138,7 @@ pub fn main(args: &GamedayArgs) -> Result<Exit, Failure> {
             let scenario = find(&mut known, name)?;
             super::output::print(&show(&scenario))
         }
+        Sub::Validate { file } if toolkit::names_experiment(&file.to_string_lossy()) => toolkit::validate(file),
         Sub::Validate { file } => {
             let scenario = scenarios()?.add_file(file)?.clone();
             let phases = scenario.phases.len();
@@ -139,7 +151,11 @@ pub fn main(args: &GamedayArgs) -> Result<Exit, Failure> {
             ))
         }
         Sub::Schema => super::output::print(&format!("{:#}\n", schema())),
+        Sub::Run(args) if toolkit::names_experiment(&args.name) => experiment(args),
         Sub::Run(args) => run(args),
+        Sub::Import(args) => toolkit::import(args),
+        Sub::Export(args) => toolkit::export(args, &find(&mut scenarios()?, &args.name)?),
+        Sub::Verdict(args) => toolkit::verdict(args),
     }
 }
 
@@ -204,7 +220,26 @@ struct Ran {
     responses: String,
 }
 
+/// Runs a Chaos Toolkit experiment, which has processes and calls in place of an engine.
+fn experiment(args: &RunArgs) -> Result<Exit, Failure> {
+    let without_meaning = [
+        ("--seed", args.clock.seed.is_some()),
+        ("--virtual", args.clock.simulated),
+        ("--rate", args.rate.is_some()),
+        ("--record", args.record.is_some()),
+        ("--ledger", args.ledger.is_some()),
+    ];
+    if let Some((flag, _)) = without_meaning.into_iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{flag}: a Chaos Toolkit experiment runs no engine; --journal FILE keeps its run"
+        )));
+    }
+    toolkit::run(Path::new(&args.name), args.journal.as_deref(), args.quiet)
+}
+
 fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    // First, so that no journal of an earlier run is taken for this one's.
+    let journal = args.journal.as_deref().map(toolkit::DrillJournal::create).transpose()?;
     let mut known = scenarios()?;
     let scenario = find(&mut known, &args.name)?;
     let wanted = reports(args)?;
@@ -237,12 +272,16 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     };
     super::output::print(&text)?;
     let worst = |verdict| all.iter().any(|report| report.verdict == verdict);
-    Ok(match () {
+    let exit = match () {
         () if interrupted => Exit::Interrupted,
         () if all.iter().all(|report| report.verdict == Verdict::Held) => Exit::Done,
         () if worst(Verdict::NeverRan) => Exit::NeverRan,
         () => Exit::NotHeld,
-    })
+    };
+    journal.map_or(Ok(()), |journal| {
+        journal.of(&scenario, &args.name, last.report.seed).finish(exit, &last.report.reason)
+    })?;
+    Ok(exit)
 }
 
 /// How often a scenario came to which verdict.

@@ -6,6 +6,7 @@ mod config;
 mod exit;
 mod explain;
 mod gameday;
+mod gameday_toolkit;
 mod ledger;
 mod live;
 mod output;

@@ -9,6 +9,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod span;
+pub mod toolkit;
 
 use std::path::Path;
 
