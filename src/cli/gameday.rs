@@ -133,6 +133,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         event_limit: 65_536,
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
+        definitions: super::flags::definitions(&settings)?,
         playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };

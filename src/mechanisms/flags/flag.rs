@@ -1,6 +1,7 @@
 //! One flag: what it is, and whether it is on for a number.
 
 use serde::{Deserialize, Serialize};
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
 /// Where a flag is in its life. Only `CREATED` and `ACTIVE` flags can be on.
@@ -19,6 +20,24 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
+    /// All, in the order of a life.
+    pub const ALL: [Self; 4] = [Self::Created, Self::Active, Self::Deprecated, Self::Archived];
+
+    /// Whether a flag in this state can be on.
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Created | Self::Active)
+    }
+
+    /// Whether it may go from this state to `next`.
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Created, Self::Active | Self::Archived)
+                | (Self::Active, Self::Deprecated)
+                | (Self::Deprecated, Self::Archived)
+        )
+    }
+
     /// As it is written.
     pub const fn name(self) -> &'static str {
         match self {
@@ -116,34 +135,106 @@ fn is_prime(number: i64) -> bool {
     true
 }
 
-/// A number's bucket for a flag, 0 to 2^32 - 1: the first four bytes of SHA-256 over `<flag>:<number>`. The same number
-/// always has the same bucket, so a rollout only ever adds numbers as its percentage grows.
-pub fn bucket(prefix: &Sha256, number: i64) -> u32 {
-    let mut hasher = prefix.clone();
-    let mut text = [0u8; 20];
-    let mut at = text.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        if let Some(place) = text.get_mut(at) {
-            *place = b'0' + (rest % 10) as u8;
-        }
-        rest /= 10;
-        if rest == 0 || at == 0 {
-            break;
+impl Rollout {
+    /// In words: `boolean`, `30 %` or what it targets.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Boolean => "boolean".into(),
+            Self::Percentage { percentage } => format!("{percentage} %"),
+            Self::Targeting { rule } => rule.text(),
         }
     }
-    if number < 0 {
-        hasher.update(b"-");
-    }
-    hasher.update(text.get(at..).unwrap_or_default());
-    let digest = hasher.finalize();
-    digest.iter().take(4).fold(0, |bucket, byte| bucket << 8 | u32::from(*byte))
 }
 
-/// The hash state that `bucket` goes on from.
-pub fn prefix(flag: &str) -> Sha256 {
-    Sha256::new().chain_update(flag).chain_update(b":")
+/// A number's decimal text, without an allocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    bytes: [u8; 20],
+    at: usize,
+}
+
+impl Decimal {
+    /// Of `number`.
+    pub const fn new(number: i64) -> Self {
+        let (mut bytes, mut at, mut rest) = ([b'0'; 20], 20, number.unsigned_abs());
+        loop {
+            at -= 1;
+            // Nineteen digits and a sign are the most, so `at` stays within.
+            bytes[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            at -= 1;
+            bytes[at] = b'-';
+        }
+        Self { bytes, at }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// As text.
+    pub fn text(&self) -> &str {
+        // Digits and a sign are ASCII.
+        str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+}
+
+/// A flag's buckets, 0 to 2^32 - 1: the first four bytes of SHA-256 over `<flag>:<number>`. The same number always has
+/// the same bucket, so a rollout only ever adds numbers as its percentage grows.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// `<flag>:` and zeros.
+    block: [u8; 64],
+    /// How much of the block that is.
+    length: usize,
+    /// What goes on from `<flag>:` where it and a number may be longer than one block.
+    long: Option<Sha256>,
+}
+
+impl Buckets {
+    /// The state in which SHA-256 begins (FIPS 180-4, 5.3.3).
+    const START: [u32; 8] =
+        [0x6A09_E667, 0xBB67_AE85, 0x3C6E_F372, 0xA54F_F53A, 0x510E_527F, 0x9B05_688C, 0x1F83_D9AB, 0x5BE0_CD19];
+    /// A block ends with a marker and the length in eight bytes; a number has at most twenty.
+    const ROOM: usize = 64 - 9 - 20;
+
+    /// Of the flag of this name.
+    pub fn new(flag: &str) -> Self {
+        let mut block = [0; 64];
+        let prefix = flag.bytes().chain([b':']);
+        block.iter_mut().zip(prefix).for_each(|(place, byte)| *place = byte);
+        let length = flag.len() + 1;
+        let long = (length > Self::ROOM).then(|| Sha256::new().chain_update(flag).chain_update(b":"));
+        Self { block, length, long }
+    }
+
+    /// The bucket of the number with this text.
+    pub fn of(&self, number: &Decimal) -> u32 {
+        let text = number.bytes();
+        if let Some(long) = &self.long {
+            let digest = long.clone().chain_update(text).finalize();
+            return digest.iter().take(4).fold(0, |bucket, byte| bucket << 8 | u32::from(*byte));
+        }
+        let mut block = self.block;
+        let end = self.length + text.len();
+        if let Some(place) = block.get_mut(self.length..end) {
+            place.copy_from_slice(text);
+        }
+        if let Some(marker) = block.get_mut(end) {
+            *marker = 0x80;
+        }
+        let bits = (end as u64 * 8).to_be_bytes();
+        block.iter_mut().rev().zip(bits.iter().rev()).for_each(|(place, byte)| *place = *byte);
+        let mut state = Self::START;
+        compress256(&mut state, &[block]);
+        state[0]
+    }
 }
 
 /// The first bucket that is not in a rollout of this percentage.
@@ -157,22 +248,38 @@ mod tests {
 
     #[test]
     fn buckets_are_the_references() {
-        let prefix = prefix("wuzz_rule_experimental");
+        let buckets = Buckets::new("wuzz_rule_experimental");
+        let bucket = |number| buckets.of(&Decimal::new(number));
         for (number, percent) in [(1, 96.6924), (2, 32.02), (3, 48.9516), (7, 83.8071), (15, 17.0814), (21, 59.0894)] {
-            let found = f64::from(bucket(&prefix, number)) / 4_294_967_295.0 * 100.0;
+            let found = f64::from(bucket(number)) / 4_294_967_295.0 * 100.0;
             assert!((found - percent).abs() < 1e-4, "{number}: {found}");
         }
-        let within: Vec<_> = (1..=30).filter(|n| u64::from(bucket(&prefix, *n)) < bound(30.0)).collect();
+        let within: Vec<_> = (1..=30).filter(|n| u64::from(bucket(*n)) < bound(30.0)).collect();
         assert_eq!(within, [5, 14, 15, 18, 19, 26, 27]);
     }
 
     #[test]
-    fn every_number_is_hashed_as_its_decimal_text() {
-        for number in [0, -1, i64::MIN, i64::MAX, 10, 907] {
-            let whole = Sha256::digest(format!("f:{number}"));
-            let expected = u32::from_be_bytes(whole[..4].try_into().unwrap());
-            assert_eq!(bucket(&prefix("f"), number), expected);
+    fn every_number_is_hashed_as_its_decimal_text_whatever_the_length_of_the_name() {
+        for name in (0..80).map(|length| "f".repeat(length)) {
+            for number in [0, -1, i64::MIN, i64::MAX, 10, 907] {
+                let whole = Sha256::digest(format!("{name}:{number}"));
+                let expected = u32::from_be_bytes(whole[..4].try_into().unwrap());
+                let text = Decimal::new(number);
+                assert_eq!(Buckets::new(&name).of(&text), expected, "{name} {number}");
+                assert_eq!(text.text(), number.to_string());
+            }
         }
+    }
+
+    #[test]
+    fn a_life_goes_one_way() {
+        let steps: Vec<_> = Lifecycle::ALL
+            .into_iter()
+            .flat_map(|from| Lifecycle::ALL.map(|to| (from, to)))
+            .filter(|(from, to)| from.may_become(*to))
+            .map(|(from, to)| format!("{} {}", from.name(), to.name()))
+            .collect();
+        assert_eq!(steps, ["created active", "created archived", "active deprecated", "deprecated archived"]);
     }
 
     #[test]
