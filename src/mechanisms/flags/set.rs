@@ -13,7 +13,7 @@ use crate::domain::{RuleMask, RuleSet, Timestamp};
 
 use super::config::FlagConfig;
 use super::error::FlagsError;
-use super::flag::{self, Buckets, Decimal, Lifecycle, Rollout, Target};
+use super::flag::{self, Buckets, Decimal, Lifecycle, Rollout, Sieve, Target};
 use super::flagd::definitions::Definition;
 use super::flagd::{Definitions, Explanation, FailureKind, Generation, Node, Resolution};
 use super::order::{Needs, order};
@@ -33,6 +33,7 @@ enum Decider {
     Boolean,
     Percentage { percentage: f64, bound: u64, buckets: Buckets },
     Target(Target),
+    Prime(Sieve),
     Flagd(Arc<Definition>),
 }
 
@@ -46,8 +47,8 @@ pub(super) struct Flag {
     decider: Decider,
     /// Places of the flags that it depends on; all before its own.
     needs: Vec<usize>,
-    /// The bit of its rule.
-    rule: Option<usize>,
+    /// The bit of its rule, if it has one.
+    mask: u64,
     /// Whether a rule depends on it, itself or through others.
     pub decides: bool,
     tally: Tally,
@@ -73,6 +74,7 @@ impl Flag {
                         bound: flag::bound(*percentage),
                         buckets: Buckets::new(name),
                     },
+                    Rollout::Targeting { rule: Target::Prime } => Decider::Prime(Sieve::new()),
                     Rollout::Targeting { rule } => Decider::Target(rule.clone()),
                 };
                 (config.enabled, config.lifecycle, decider, 0)
@@ -89,14 +91,15 @@ impl Flag {
             source,
             decider,
             needs: Vec::new(),
-            rule: None,
+            mask: 0,
             decides: false,
             tally: Tally { variants: vec![0; variants], ..Tally::default() },
             changed: None,
         };
         flag.needs = flag.depends_on().iter().filter_map(|need| names.get(need.as_str()).copied()).collect();
-        flag.rule = flag.label().and_then(|label| rules.rules().iter().position(|rule| rule.label == label));
-        flag.decides = flag.rule.is_some();
+        let rule = flag.label().and_then(|label| rules.rules().iter().position(|rule| rule.label == label));
+        flag.mask = rule.map_or(0, |at| RuleMask::NONE.with(at).0);
+        flag.decides = rule.is_some();
         flag
     }
 
@@ -120,6 +123,7 @@ impl Flag {
             Decider::Boolean => Rollout::Boolean.text(),
             Decider::Percentage { percentage, .. } => Rollout::Percentage { percentage: *percentage }.text(),
             Decider::Target(target) => target.text(),
+            Decider::Prime(_) => Target::Prime.text(),
             Decider::Flagd(definition) if definition.is_split() => format!("fractional {generation}"),
             Decider::Flagd(definition) if definition.targeting.is_some() => "targeting".into(),
             Decider::Flagd(definition) => definition
@@ -353,7 +357,7 @@ impl FlagSet {
 
     /// The rules that some flag switches.
     pub(super) fn governed(&self) -> RuleMask {
-        self.flags.iter().filter_map(|flag| flag.rule).fold(RuleMask::NONE, RuleMask::with)
+        RuleMask(self.flags.iter().fold(0, |mask, flag| mask | flag.mask))
     }
 
     /// The flags with whether each was on for the last number.
@@ -418,10 +422,8 @@ impl FlagSet {
                         };
                         (is_in, None, Reason::Split)
                     }
-                    Decider::Target(target) => match target.picks(number) {
-                        true => (true, None, Reason::TargetingMatch),
-                        false => (false, None, Reason::Default),
-                    },
+                    Decider::Target(target) => picked(target.picks(number)),
+                    Decider::Prime(sieve) => picked(sieve.is_prime(number)),
                     Decider::Flagd(definition) => {
                         let (Some(definitions), Some(text)) = (&*definitions, &text) else { continue };
                         let context = || context(arena, &flag.name, number, text, now, attributes);
@@ -444,9 +446,8 @@ impl FlagSet {
             if let Some(count) = variant.and_then(|at| flag.tally.variants.get_mut(at)) {
                 *count += 1;
             }
-            if let (Some(rule), false) = (flag.rule, is_on) {
-                off = off.with(rule);
-            }
+            // Without a branch, as nobody can tell beforehand which numbers are in a rollout.
+            off.0 |= flag.mask * u64::from(!is_on);
             if let Some(place) = on.get_mut(place) {
                 *place = is_on;
             }
@@ -496,10 +497,14 @@ impl FlagSet {
             (None, Decider::Percentage { bound, buckets, .. }, Some(number)) => {
                 known(u64::from(buckets.of(&Decimal::new(number))) < *bound, Reason::Split)
             }
-            (None, Decider::Target(target), Some(number)) => match target.picks(number) {
-                true => known(true, Reason::TargetingMatch),
-                false => known(false, Reason::Default),
-            },
+            (None, Decider::Target(target), Some(number)) => {
+                let (is_on, _, reason) = picked(target.picks(number));
+                known(is_on, reason)
+            }
+            (None, Decider::Prime(sieve), Some(number)) => {
+                let (is_on, _, reason) = picked(sieve.is_prime(number));
+                known(is_on, reason)
+            }
             (None, _, None) => {
                 let message = format!("flag `{}` needs a `number` in the context", flag.name);
                 Resolution::failed(FailureKind::General, message, metadata)
@@ -569,6 +574,11 @@ impl Flag {
             None
         }
     }
+}
+
+/// What a targeting rule of the reference's kinds decides.
+const fn picked(is_in: bool) -> (bool, Option<usize>, Reason) {
+    (is_in, None, if is_in { Reason::TargetingMatch } else { Reason::Default })
 }
 
 /// What targeting sees of a number.

@@ -81,7 +81,7 @@ pub fn draw(generation: Generation, hash: u32, weights: impl Iterator<Item = u64
         });
         return Some(Draw { hash, total, bucket, at });
     }
-    let bucket = u64::from(hash) * total >> 32;
+    let bucket = (u64::from(hash) * total) >> 32;
     let mut end = 0;
     let at = weights.into_iter().position(|weight| {
         end += weight;

@@ -98,7 +98,7 @@ pub fn rebucket(
         }
     }
     told.moves = moves.into_iter().map(|((from, to), (keys, examples))| Move { from, to, keys, examples }).collect();
-    told.moves.sort_by(|one, other| other.keys.cmp(&one.keys));
+    told.moves.sort_by_key(|one| std::cmp::Reverse(one.keys));
     told
 }
 

@@ -329,7 +329,7 @@ impl Reader<'_> {
                 }
                 (key, _) if MEANT.contains(&key) => self.error(Constraint::Metadata, &path, "this is a text"),
                 (key, _) if key.starts_with("fizzops.") => {
-                    let hint = nearest(key, MEANT.into_iter()).unwrap_or("fizzops.rule");
+                    let hint = nearest(key, MEANT).unwrap_or("fizzops.rule");
                     let message = format!("nothing has this name; did you mean `{hint}`?");
                     self.error(Constraint::Metadata, &path, message);
                 }
