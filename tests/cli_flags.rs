@@ -78,7 +78,7 @@ fn eval_explains_each_node() {
     let ran = with_file("eval checkout --file", "--context tier=gold --explain --format json");
     let told: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(told["resolution"]["reason"], "TARGETING_MATCH");
-    assert_eq!(told["nodes"].as_array().unwrap().len(), 6);
+    assert_eq!(told["nodes"].as_array().unwrap().len(), 7);
 }
 
 #[test]
@@ -167,19 +167,19 @@ fn bad_flags_of_our_own_kinds_are_told_too() {
     for (line, place, message) in [
         (
             "{enabled: true, rollout: {type: PERCENTAGE, percentage: 101}}",
-            ":2:51: native.one.rollout.percentage: ",
+            ":2:52: native.one.rollout.percentage: ",
             "[rule rollout]",
         ),
         (
             "{enabled: true, rollout: {type: TARGETING, rule: {kind: modulo, divisor: 0, remainder: 1}}}",
-            ":2:50: native.one.rollout.rule: ",
+            ":2:51: native.one.rollout.rule: ",
             "[rule rollout]",
         ),
         ("{enabled: true, rollout: {type: TARGETING, rule: {kind: perfect}}}", ":2:", "[rule shape]"),
         ("{enabled: true, rollout: {type: BOOLEAN}, depends: [a]}", ":2:", "[rule known-key]"),
         (
             "{enabled: true, rollout: {type: BOOLEAN}, depends_on: [two]}",
-            ":2:49: native.one.depends_on: ",
+            ":2:50: native.one.depends_on: ",
             "there is no flag `two` [rule dependency]",
         ),
     ] {

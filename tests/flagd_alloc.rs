@@ -21,7 +21,7 @@ fn allocations(flags: &mut FlagsMiddleware) -> u64 {
         for number in -5_000..5_000 {
             context.number = number;
             context.rules = all;
-            std::hint::black_box(flags.enter(&mut context, &mut out));
+            let _ = std::hint::black_box(flags.enter(&mut context, &mut out));
         }
     });
     counted.count_total

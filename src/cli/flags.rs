@@ -28,7 +28,7 @@ kinds. Without one, the configuration's flags are meant.
 Examples:
   fizzops flags list
   fizzops flags eval wuzz_rule_experimental --context number=14 --explain
-  fizzops flags eval new_checkout --file flags.json --context '{\"targetingKey\": \"user-1\", \"tier\": \"gold\"}'
+  fizzops flags eval new_checkout --file flags.json --context '{\"tier\": \"gold\"}'
   fizzops flags validate flags.json
   fizzops flags rebucket flags.json --keys 10000
   fizzops flags rebucket old.json new.json --keys 10000 --by user.name

@@ -59,6 +59,15 @@ fn counted(counts: impl Iterator<Item = (String, u64)>) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
+/// What decides, in few letters.
+fn short(rollout: &str) -> String {
+    match rollout.strip_prefix("fractional ") {
+        Some(generation) => format!("split {generation}"),
+        None if rollout == "targeting" => "rule".into(),
+        None => rollout.to_owned(),
+    }
+}
+
 /// A reason as people say it.
 const fn said(reason: Reason) -> &'static str {
     match reason {
@@ -76,6 +85,7 @@ const fn said(reason: Reason) -> &'static str {
 pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let theme = view.theme;
     let flags = &view.now().flags.flags;
+    let narrow = area.width < 110;
     let columns = [
         ("flag", Constraint::Fill(2), false),
         ("state", Constraint::Length(6), false),
@@ -90,7 +100,7 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         vec![
             (Role::Text, flag.name.clone()),
             (role, format!("{} {word}", sign(theme, role))),
-            (Role::Text, flag.rollout.clone()),
+            (Role::Text, if narrow { short(&flag.rollout) } else { flag.rollout.clone() }),
             (Role::Text, flag.rule.clone().unwrap_or_else(|| "-".into())),
             (Role::Text, share(flag.on, flag.evaluations)),
             (Role::Muted, grouped(flag.evaluations)),

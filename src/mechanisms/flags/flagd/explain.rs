@@ -166,7 +166,7 @@ impl Walk<'_> {
     }
 
     fn evaluate(&self, rule: &Value) -> Result<Value, String> {
-        let rule = resolve(rule, self.definitions.evaluators())?;
+        let rule = resolve(rule, self.definitions.evaluators()).map_err(|error| error.to_string())?;
         let engine = self.definitions.engine();
         let logic = engine.compile(&rule).map_err(|error| error.to_string())?;
         let arena = Bump::new();

@@ -188,7 +188,7 @@ impl Check<'_> {
         };
         let keyed = !items.first().is_some_and(Value::is_array);
         if keyed {
-            if !matches!(items.first(), Some(Value::Object(_) | Value::String(_))) {
+            if !matches!(items.first(), Some(Value::Object(_))) {
                 self.error(
                     &path.index(0),
                     "the value to hash must be an operation, such as {\"var\": \"targetingKey\"}",
@@ -312,10 +312,20 @@ pub(super) fn results(rule: &Value, path: &Path, look: &mut impl FnMut(&Value, P
 /// `rule` with shared rules in the place of references.
 ///
 /// # Errors
-/// What is wrong, when shared rules refer to each other in a circle or the rule becomes too large. References to what is
-/// not there are left as they are; [`Check`] finds them.
-pub(super) fn resolve(rule: &Value, evaluators: &Map<String, Value>) -> Result<Value, String> {
+/// When shared rules refer to each other in a circle or the rule becomes too large. References to what is not there are
+/// left as they are; [`Check`] finds them.
+pub(super) fn resolve(rule: &Value, evaluators: &Map<String, Value>) -> Result<Value, Unresolved> {
     Resolve { evaluators, within: Vec::new(), size: 0 }.value(rule)
+}
+
+/// Why references cannot be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unresolved {
+    /// The names on the way around, the first again at the end.
+    #[error("shared rules refer to each other in a circle: {}", .0.join(" -> "))]
+    Circle(Vec<String>),
+    #[error("with its references resolved the rule has more than {SIZE_LIMIT} values")]
+    TooLarge,
 }
 
 struct Resolve<'a> {
@@ -325,10 +335,10 @@ struct Resolve<'a> {
 }
 
 impl<'a> Resolve<'a> {
-    fn value(&mut self, value: &Value) -> Result<Value, String> {
+    fn value(&mut self, value: &Value) -> Result<Value, Unresolved> {
         self.size += 1;
         if self.size > SIZE_LIMIT {
-            return Err(format!("with its references resolved the rule has more than {SIZE_LIMIT} values"));
+            return Err(Unresolved::TooLarge);
         }
         Ok(match value {
             Value::Array(items) => Value::Array(items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?),
@@ -339,16 +349,16 @@ impl<'a> Resolve<'a> {
                     return self.shared(name, rule);
                 }
                 let entries = entries.iter().map(|(key, value)| Ok((key.clone(), self.value(value)?)));
-                Value::Object(entries.collect::<Result<_, String>>()?)
+                Value::Object(entries.collect::<Result<_, Unresolved>>()?)
             }
             other => other.clone(),
         })
     }
 
-    fn shared(&mut self, name: &'a str, rule: &Value) -> Result<Value, String> {
+    fn shared(&mut self, name: &'a str, rule: &Value) -> Result<Value, Unresolved> {
         if let Some(start) = self.within.iter().position(|outer| *outer == name) {
-            let circle = self.within.iter().skip(start).chain([&name]).copied().collect::<Vec<_>>();
-            return Err(format!("shared rules refer to each other in a circle: {}", circle.join(" -> ")));
+            let circle = self.within.iter().skip(start).chain([&name]);
+            return Err(Unresolved::Circle(circle.map(|name| (*name).to_owned()).collect()));
         }
         self.within.push(name);
         let resolved = self.value(rule);
@@ -416,6 +426,10 @@ mod tests {
                 "fractional[0]: the value to hash must be an operation, such as {\"var\": \"targetingKey\"}",
             ),
             (
+                json!({"fractional": ["constant", ["a", 1]]}),
+                "fractional[0]: the value to hash must be an operation, such as {\"var\": \"targetingKey\"}",
+            ),
+            (
                 json!({"fractional": [["a", 1], "b"]}),
                 "fractional[1]: a bucket is a variant and a weight, such as [\"on\", 25]",
             ),
@@ -479,13 +493,13 @@ mod tests {
     fn circles_and_explosions_are_refused() {
         let evaluators = json!({"a": {"!": {"$ref": "b"}}, "b": {"!": {"$ref": "a"}}});
         let error = resolve(&json!({"$ref": "a"}), evaluators.as_object().unwrap()).unwrap_err();
-        assert_eq!(error, "shared rules refer to each other in a circle: a -> b -> a");
+        assert_eq!(error.to_string(), "shared rules refer to each other in a circle: a -> b -> a");
         let mut evaluators = Map::new();
         evaluators.insert("0".into(), json!({"var": "x"}));
         for level in 1..64 {
             let below = json!({"$ref": (level - 1).to_string()});
             evaluators.insert(level.to_string(), json!({"and": [below, below]}));
         }
-        assert!(resolve(&json!({"$ref": "63"}), &evaluators).unwrap_err().contains("more than 100000 values"));
+        assert_eq!(resolve(&json!({"$ref": "63"}), &evaluators), Err(Unresolved::TooLarge));
     }
 }

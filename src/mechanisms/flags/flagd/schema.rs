@@ -15,7 +15,7 @@ use super::super::flag::Lifecycle;
 use super::super::order::{Needs, order};
 use super::definitions::{Definition, Targeting};
 use super::problem::{Constraint, Finding, Path, Severity, Step};
-use super::rules::{Check, resolve, results};
+use super::rules::{Check, Unresolved, resolve, results};
 
 /// The greatest whole number that a double holds without doubt, and so the greatest value of a variant (flagd's limit).
 const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -114,11 +114,20 @@ impl Reader<'_> {
         if self.mode == Mode::Lenient {
             return;
         }
+        // A circle is told once, at the first of its rules.
+        let mut circles: Vec<String> = Vec::new();
         for (name, rule) in self.evaluators {
             let path = path.key(name);
             Check { evaluators: self.evaluators, findings: self.findings }.rule(rule, &path);
-            if let Err(message) = resolve(rule, self.evaluators) {
-                self.error(Constraint::ReferenceCycle, &path, message);
+            match resolve(rule, self.evaluators) {
+                Err(Unresolved::Circle(circle)) if circle.iter().any(|name| circles.contains(name)) => {}
+                Err(error) => {
+                    self.error(Constraint::ReferenceCycle, &path, error.to_string());
+                    if let Unresolved::Circle(circle) = error {
+                        circles.extend(circle);
+                    }
+                }
+                Ok(_) => {}
             }
         }
     }
@@ -273,7 +282,9 @@ impl Reader<'_> {
                     .map(|logic| Targeting::Rule { logic, fractional: mentions(&rule, "fractional") })
                     .map_err(|error| (Constraint::Operation, format!("the rule cannot be compiled: {error}"))),
             },
-            Err(message) => Err((Constraint::ReferenceCycle, message)),
+            // In strict definitions it was told where it is.
+            Err(Unresolved::Circle(_)) if self.mode == Mode::Strict => return None,
+            Err(error) => Err((Constraint::ReferenceCycle, error.to_string())),
         };
         match (compiled, self.mode) {
             (Ok(targeting), _) => Some(targeting),
