@@ -333,6 +333,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
         event_limit: 65_536,
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
+        definitions: super::flags::definitions(&settings)?,
         playbook: Some(Arc::new(known.clone())),
         ..Options::simulated(seed)
     };

@@ -122,6 +122,7 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         events: EventMask::operations(),
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
+        definitions: super::flags::definitions(&settings)?,
         playbook: Some(Arc::new(scenarios()?)),
         ..Options::simulated(args.clock.seed().0)
     };
@@ -139,6 +140,7 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         let (remote, inbox) = Remote::new();
         let frames = remote.frames.subscribe();
         let task = tokio::spawn(drive(engine, pace, inbox, Some(remote.frames.clone()), sinks));
+        let watch = tokio::spawn(super::flags::watch(settings.clone(), remote.clone()));
         let ended = if std::io::stdout().is_terminal() {
             console::watch_logs(false);
             let mut app = App::new(info, theme);
@@ -147,6 +149,7 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         } else {
             lines(frames, &info, args.duration).await
         };
+        watch.abort();
         remote.send("the end of the session", Command::Stop);
         let engine = task.await.map_err(|error| Failure::usage(format!("the engine stopped: {error}")))?;
         Ok::<_, Failure>((engine, ended?))

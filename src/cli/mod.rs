@@ -5,6 +5,7 @@ mod cache;
 mod config;
 mod exit;
 mod explain;
+mod flags;
 mod gameday;
 mod gameday_toolkit;
 mod ledger;
@@ -65,6 +66,8 @@ enum Sub {
     Ledger(ledger::LedgerArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
+    /// Feature flags: list, evaluate, check and compare definitions
+    Flags(flags::FlagsArgs),
     /// The resolved configuration
     Config(config::ConfigArgs),
     /// What an error code means, and what to do about it
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
+        Some(Sub::Flags(args)) => flags::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),
     };

@@ -354,6 +354,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
         flags: args.flag.clone(),
+        definitions: super::flags::definitions(&settings)?,
         playbook: None,
     };
     let warm = args.cache_warm_from.as_deref().map(super::cache::recorded_numbers).transpose()?;

@@ -2,6 +2,7 @@
 
 use tracing::Level;
 
+use super::format::cut;
 use crate::domain::{Event, Payload};
 
 /// An event in words: how much it matters, what it is about, one sentence, and a mark for charts where it has one.
@@ -92,10 +93,11 @@ pub fn tell(event: &Event) -> Told {
             told(Level::INFO, "cache", format!("cache warmed with {entries} answers of {from} to {to}"), None)
         }
         CommandAccepted { command, by, answer } => {
-            told(Level::INFO, "command", format!("{by}: {answer} ({command})"), Some('C'))
+            // A command may carry a whole file; the ledger has all of it.
+            told(Level::INFO, "command", format!("{by}: {answer} ({})", cut(command, 160)), Some('C'))
         }
         CommandRefused { command, by, reason } => {
-            told(Level::WARN, "command", format!("{by} was refused {command}: {reason}"), None)
+            told(Level::WARN, "command", format!("{by} was refused {}: {reason}", cut(command, 160)), None)
         }
         LedgerBlockMined { index, leaves, nonce, .. } => {
             told(Level::DEBUG, "ledger", format!("block {index} with {leaves} leaves, nonce {nonce}"), None)

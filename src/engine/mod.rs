@@ -53,6 +53,9 @@ use crate::domain::{
     Source, Timestamp,
 };
 use crate::mechanisms::chaos::ChaosCommand;
+use crate::mechanisms::flags::flagd::Definitions;
+use crate::mechanisms::flags::{FlagsError, FlagsMiddleware};
+use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::RetryMiddleware;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
@@ -152,6 +155,8 @@ pub struct Options {
     pub calls: bool,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
+    /// The flags of the file that the settings name.
+    pub definitions: Option<Definitions>,
     /// Where game days come from.
     pub playbook: Option<Arc<dyn Playbook>>,
 }
@@ -169,6 +174,7 @@ impl Options {
             leaves: false,
             calls: false,
             flags: Vec::new(),
+            definitions: None,
             playbook: None,
         }
     }
@@ -311,7 +317,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, playbook } = options;
+        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, definitions, playbook } =
+            options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
@@ -321,6 +328,7 @@ impl Engine {
         if calls {
             mechanisms.breaker.keep_calls();
         }
+        govern(&mut mechanisms.flags, settings, &rules, definitions.as_ref())?;
         for flag in &flags {
             mechanisms.flags.override_with(flag)?;
         }
@@ -984,7 +992,11 @@ impl Engine {
                 self.mechanisms.slo.command(command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
             Command::I18n(command) => {
-                self.mechanisms.translator.command(&command, &mut self.out).map_err(|error| refuse(&error))
+                let answer = self.mechanisms.translator.command(&command, &mut self.out);
+                if let (Ok(_), I18nCommand::SetLocale { locale }) = (&answer, &command) {
+                    self.mechanisms.flags.attribute("locale", locale);
+                }
+                answer.map_err(|error| refuse(&error))
             }
             Command::StartGameDay { name } => self.start_drill(&name),
             Command::AbortGameDay => {
@@ -1139,6 +1151,27 @@ impl Engine {
             recent: recent.collect(),
         }
     }
+}
+
+/// Gives the flags what they decide by: the file's definitions, the experiment's rule, and what targeting may know.
+fn govern(
+    flags: &mut FlagsMiddleware,
+    settings: &Settings,
+    rules: &RuleSet,
+    definitions: Option<&Definitions>,
+) -> Result<(), FlagsError> {
+    let config = &settings.feature_flags;
+    match (definitions, &config.file) {
+        (Some(definitions), _) => flags.load(definitions)?,
+        (None, Some(file)) if config.enabled => return Err(FlagsError::NotRead(file.clone())),
+        (None, _) => {}
+    }
+    let configured = |label: &str| settings.rules.iter().any(|rule| rule.label == label);
+    let brought = rules.rules().iter().enumerate().filter(|(_, rule)| !configured(&rule.label));
+    flags.experiment(brought.fold(RuleMask::NONE, |mask, (at, _)| mask.with(at)));
+    flags.attribute("strategy", settings.engine.strategy.name());
+    flags.attribute("locale", &settings.i18n.locale);
+    Ok(())
 }
 
 /// The configured rules, and the experiment's when flags are on: Wuzz for multiples of 7.
