@@ -12,6 +12,7 @@ mod output;
 mod replay;
 mod run;
 mod session;
+mod slo;
 mod summary;
 
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Sub {
     Ledger(ledger::LedgerArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
+    /// Service level objectives: list, check, Prometheus rules, who is on call
+    Slo(slo::SloArgs),
     /// The resolved configuration
     Config(config::ConfigArgs),
     /// What an error code means, and what to do about it
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
+        Some(Sub::Slo(args)) => slo::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),
     };
