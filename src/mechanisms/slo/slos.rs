@@ -237,9 +237,9 @@ impl Slos {
         if out.wants(Kind::SlaErrorBudgetUpdated) || out.wants(Kind::SlaSloChecked) {
             tell_budget(tracker, second, &budget, out);
         }
-        let name = tracker.spec.name.clone();
-        let severity = worst.and_then(|worst| tracker.spec.rules.get(worst)).map(|rule| rule.severity);
-        let active = self.active.iter().position(|alert| alert.slo == name);
+        let spec = &tracker.spec;
+        let severity = worst.and_then(|worst| spec.rules.get(worst)).map(|rule| rule.severity);
+        let active = self.active.iter().position(|alert| alert.slo == spec.name);
         match (active, worst, severity) {
             (None, Some(rule), _) if self.cooled(place, nanos) => self.fire(place, rule, &budget, now, out),
             (Some(at), Some(rule), Some(severity)) => {

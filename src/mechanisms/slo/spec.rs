@@ -425,7 +425,8 @@ mod tests {
     #[test]
     fn factors_follow_from_the_share_and_the_period() {
         let hour = 3_600;
-        let factor = |share, days, hours| Factor::of_share(share, days * 86_400, hours * hour).to_string();
+        let factor =
+            |share: f64, days: u64, hours: u64| Factor::of_share(share, days * 86_400, hours * hour).to_string();
         assert_eq!(factor(0.02, 30, 1), "14.4");
         assert_eq!(factor(0.05, 30, 6), "6");
         assert_eq!(factor(0.1, 30, 24), "3");
@@ -439,7 +440,7 @@ mod tests {
     fn comparing_is_strict_and_exact() {
         // 14.4 times a budget of a thousandth is 1.44 %: 144 of 10 000 are not more than that.
         let factor = Factor::of_share(0.02, 30 * 86_400, 3_600);
-        let bad = |bad| factor.compare(Op::Gt, Ratio { good: 10_000 - bad, total: 10_000 }, 1_000_000);
+        let bad = |bad: u64| factor.compare(Op::Gt, Ratio { good: 10_000 - bad, total: 10_000 }, 1_000_000);
         assert_eq!((bad(144), bad(145)), (false, true));
         assert!(!factor.compare(Op::Gt, Ratio::default(), 1_000_000), "nothing burns nothing");
         assert!(factor.compare(Op::Gte, Ratio { good: 9_856, total: 10_000 }, 1_000_000));

@@ -269,15 +269,22 @@ impl Tracker {
         Budget { ratio: cell.ratio, eaten: cell.eaten, left, period, ends_in }
     }
 
+    /// The same without causes.
+    fn ratios(&mut self, rule: usize, second: u64) -> (Ratio, Option<Ratio>) {
+        let Some(state) = self.rules.get(rule).copied() else { return (Ratio::default(), None) };
+        let mut ratio = |ring: usize| self.rings.get_mut(ring).map(|ring| ring.sum(second).ratio).unwrap_or_default();
+        (ratio(state.long), state.short.map(ratio))
+    }
+
     /// Looks at every rule at `second` (nanosecond `now` of the scaled clock).
     pub fn judge(&mut self, second: u64, now: u64) {
         for index in 0..self.rules.len() {
-            let (long, short) = self.windows(index, second);
+            let (long, short) = self.ratios(index, second);
             let (Some(rule), Some(state)) = (self.spec.rules.get(index), self.rules.get_mut(index)) else { continue };
             let beyond = |ratio: Ratio| rule.factor.compare(rule.op, ratio, self.budget);
-            let enough = self.slice.is_some() || long.ratio.total >= self.minimum;
-            let breaching = rule.when_breaching && enough && beyond(long.ratio) && short.is_none_or(beyond);
-            let silent = rule.when_no_data && long.ratio.total == 0 && second + 1 >= self.began + rule.long;
+            let enough = self.slice.is_some() || long.total >= self.minimum;
+            let breaching = rule.when_breaching && enough && beyond(long) && short.is_none_or(beyond);
+            let silent = rule.when_no_data && long.total == 0 && second + 1 >= self.began + rule.long;
             if breaching || silent {
                 let since = *state.since.get_or_insert(now);
                 state.holds = now - since.min(now) >= rule.after * BILLION;
