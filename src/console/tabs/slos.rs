@@ -169,15 +169,14 @@ fn alerts(view: &View<'_>, area: Rect, buf: &mut Buffer) {
     if let Some(reason) = &slos.game_days_refused {
         lines.push(line(view.theme, [(Role::Held, format!("{} {reason}", sign(view.theme, Role::Held)))]));
     }
+    // What is going on is told whole, over as many lines as it takes, where there is room for that.
+    let roomy = usize::from(area.height) >= 2 * slos.active.len();
     for alert in slos.active.iter().rev().chain(slos.resolved.iter().rev()) {
         let [state, when, message] = head(alert);
         let used = state.1.chars().count() + when.1.chars().count();
         let room = usize::from(area.width).saturating_sub(used).max(20);
-        // What is going on is told whole, over as many lines as it takes; what is over in one.
-        let mut pieces = wrap(&message.1, room);
-        if alert.state == AlertState::Resolved {
-            pieces.truncate(1);
-        }
+        let whole = roomy && alert.state != AlertState::Resolved;
+        let pieces = if whole { wrap(&message.1, room) } else { vec![message.1.clone()] };
         for (number, piece) in pieces.into_iter().enumerate() {
             let parts = if number == 0 {
                 vec![state.clone(), when.clone(), (Role::Text, piece)]

@@ -30,7 +30,7 @@ pub(super) fn share(ratio: f64) -> String {
     match percent {
         0.0 => "0 %".into(),
         percent if percent < 0.001 => format!("{percent:.5} %"),
-        percent if percent < 0.1 => format!("{percent:.3} %"),
+        percent if percent < 0.1 || (99.95..100.0).contains(&percent) => format!("{percent:.3} %"),
         percent => format!("{percent:.1} %"),
     }
 }
