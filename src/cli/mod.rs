@@ -14,6 +14,7 @@ mod output;
 mod replay;
 mod run;
 mod session;
+mod slo;
 mod summary;
 
 use std::process::ExitCode;
@@ -68,6 +69,8 @@ enum Sub {
     Cache(cache::CacheArgs),
     /// Feature flags: list, evaluate, check and compare definitions
     Flags(flags::FlagsArgs),
+    /// Service level objectives: list, check, Prometheus rules, who is on call
+    Slo(slo::SloArgs),
     /// The resolved configuration
     Config(config::ConfigArgs),
     /// What an error code means, and what to do about it
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Flags(args)) => flags::main(&args),
+        Some(Sub::Slo(args)) => slo::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),
     };

@@ -10,9 +10,11 @@ use clap::Args;
 
 use super::{Exit, Failure};
 use crate::config::{Layers, Loaded, Origin};
+use crate::domain::ErrorCode;
 use crate::engine::drive::Sink;
 use crate::engine::{Engine, EngineError, Frame, Seed, SessionInfo, Settings};
 use crate::gameday::Scenarios;
+use crate::mechanisms::slo::openslo::Documents;
 use crate::recording::Recorder;
 use crate::records::ledger::{Block, write_header};
 
@@ -87,10 +89,39 @@ pub fn load(
     for (path, text, flag) in flags {
         layers.set(path, text, Origin::Flag((*flag).into()))?;
     }
-    let loaded = layers.load()?;
+    let mut loaded = layers.load()?;
+    if !loaded.value.sla.openslo.is_empty() {
+        // Files that a file names are beside it.
+        let paths: Vec<PathBuf> = match loaded.origin("sla.openslo") {
+            Origin::File(file) => loaded.value.sla.openslo.iter().map(|path| super::slo::beside(file, path)).collect(),
+            _ => loaded.value.sla.openslo.clone(),
+        };
+        let specs = read_slos(&paths)?.objectives(&loaded.value.sla);
+        loaded.value.sla.specs =
+            specs.map_err(|error| Failure::new(Exit::Usage, Some(error.code()), error.to_string()))?;
+    }
     let placed = |error: EngineError| Failure::new(Exit::Usage, Some(error.code()), loaded.locate(&error.to_string()));
     Engine::check(&loaded.value).map_err(placed)?;
     Ok(loaded)
+}
+
+/// No file of documents is larger.
+const SLO_LIMIT: u64 = 1024 * 1024;
+
+/// Reads OpenSLO files.
+pub fn read_slos(paths: &[PathBuf]) -> Result<Documents, Failure> {
+    let mut documents = Documents::default();
+    for path in paths {
+        let name = path.display().to_string();
+        let wrong = |problem: String| Failure::new(Exit::Usage, Some(ErrorCode::SloConfiguration), problem);
+        let unreadable = |error: std::io::Error| wrong(format!("{name} cannot be read: {error}"));
+        if std::fs::metadata(path).map_err(unreadable)?.len() > SLO_LIMIT {
+            return Err(wrong(format!("{name} is larger than 1 MiB")));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        documents.add(&text, &name).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(documents)
 }
 
 /// The scenarios that are built in.

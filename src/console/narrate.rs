@@ -77,13 +77,11 @@ pub fn tell(event: &Event) -> Told {
             let seconds = *after_ms as f64 / 1_000.0;
             told(Level::INFO, "slo", format!("alert {alert} ({slo}) resolved after {seconds:.1} s"), None)
         }
-        SlaErrorBudgetExhausted { slo } => {
-            told(Level::ERROR, "slo", format!("the {slo} budget of this session is used up"), None)
-        }
+        SlaErrorBudgetExhausted { slo } => told(Level::ERROR, "slo", format!("the {slo} budget is used up"), None),
         SlaSloViolation { slo, target, actual } => told(
             Level::DEBUG,
             "slo",
-            format!("{slo} is {:.3} % over the last minute, promised {:.3} %", actual * 100.0, target * 100.0),
+            format!("{slo} is {:.3} % where its alert looks, promised {:.3} %", actual * 100.0, target * 100.0),
             None,
         ),
         CacheInvalidation { what, entries } => {

@@ -60,7 +60,7 @@ impl Mechanisms {
             cache: CacheMiddleware::new(&settings.cache, rules, seed.stream(Stream::Cache))?,
             journal: Journal::new(&settings.event_sourcing, Arc::clone(rules)),
             translator: Translator::new(&settings.i18n, rules)?,
-            slo: SloMiddleware::new(&settings.sla, Arc::clone(rules))?,
+            slo: SloMiddleware::new(&settings.sla, Arc::clone(rules), now)?,
         })
     }
 }

@@ -54,9 +54,10 @@ use crate::domain::{
 };
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::flags::flagd::Definitions;
-use crate::mechanisms::flags::{FlagsError, FlagsMiddleware};
+use crate::mechanisms::flags::{FlagsCommand, FlagsError, FlagsMiddleware};
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::RetryMiddleware;
+use crate::mechanisms::slo::PolicyAction;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
 use crate::pipeline::dependency::Dependencies;
@@ -536,6 +537,9 @@ impl Engine {
                 }
             } else if next == timer {
                 self.end_interval();
+                if self.mechanisms.slo.has_actions() {
+                    self.keep_budget_policy();
+                }
             } else if next == wake {
                 self.mechanisms.breaker.tick(self.now, &mut self.out);
                 if let Some(director) = &self.director {
@@ -692,6 +696,9 @@ impl Engine {
         if let Some(results) = &mut self.results {
             results.put(evaluation);
         }
+        if self.mechanisms.slo.has_actions() {
+            self.keep_budget_policy();
+        }
     }
 
     fn tell_rules(&mut self, context: &Context) {
@@ -764,6 +771,16 @@ impl Engine {
             sample.breakers_open = self.mechanisms.breaker.open(now);
             sample.chaos_level = self.mechanisms.chaos.armed().0;
             self.samples.push(sample);
+        }
+    }
+
+    /// A budget ran low: what its policy asks for is done as a command, so that the ledger has it with its reason.
+    #[cold]
+    fn keep_budget_policy(&mut self) {
+        for PolicyAction::TurnOff { flag, reason } in self.mechanisms.slo.take_actions() {
+            let command = Command::Flags(FlagsCommand::Set { flag, enabled: false });
+            // A flag that is not there is on record as refused.
+            let _ = self.apply(&format!("budget policy: {reason}"), command);
         }
     }
 
@@ -989,7 +1006,7 @@ impl Engine {
                 self.mechanisms.chaos.command(&command, by, &mut self.out).map_err(|error| refuse(&error))
             }
             Command::Slo(command) => {
-                self.mechanisms.slo.command(command, by, now, &mut self.out).map_err(|error| refuse(&error))
+                self.mechanisms.slo.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
             Command::I18n(command) => {
                 let answer = self.mechanisms.translator.command(&command, &mut self.out);
@@ -1025,6 +1042,9 @@ impl Engine {
             return Err(Refusal("this session has no game days".into()));
         };
         self.read_levels();
+        if let Some(reason) = self.mechanisms.slo.refuses_game_days(self.now) {
+            return Err(Refusal(reason));
+        }
         let director = playbook.start(name, &self.moment()).map_err(Refusal)?;
         let scenario = director.scenario().to_owned();
         self.out.emit(Kind::ChaosGamedayStarted, || Payload::ChaosGamedayStarted { scenario: scenario.clone() });
