@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
+use super::session::{
+    ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, recorded_scenarios, runtime, scenarios,
+};
 use super::{Exit, Failure};
 use crate::domain::EventMask;
 use crate::engine::director::{DrillView, Verdict};
 use crate::engine::drive::{Pace, Sinks, spawn};
 use crate::engine::{Command, Engine, Options, Settings, WallClock, WorkloadKind};
 use crate::gameday::{Scenario, Scenarios, post_mortem};
+use crate::recording::Given;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -127,6 +130,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     base.engine.max_concurrent_evaluations = 1;
     let rate = args.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate"));
     let settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    let given = Given { scenarios: recorded_scenarios(&known), stop_after_drill: true, ..Given::default() };
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
@@ -138,7 +142,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     };
     let mut engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let error = WriteError::default();
     let mut record = recording.as_ref().map(Recording::sink);
     let start = Command::StartGameDay { name: scenario.name.clone() };
