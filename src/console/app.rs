@@ -370,13 +370,8 @@ impl App {
             widgets::wrapped(&self.theme, Role::Muted, " Waiting for the first frame.", rest, buf);
             return;
         };
-        let view = View {
-            info: &self.info,
-            frame,
-            timeline,
-            theme: &self.theme,
-            selected: self.place(&frame.snapshot),
-        };
+        let view =
+            View { info: &self.info, frame, timeline, theme: &self.theme, selected: self.place(&frame.snapshot) };
         self.draw_header(&view, header, buf);
         let mut body = Rect { x: rest.x + 1, width: rest.width - 2, ..rest };
         let (role, sentence) = tabs::sentence(self.tab, &view);

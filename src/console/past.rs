@@ -57,6 +57,7 @@ impl Past {
     }
 
     /// How many frames are kept.
+    #[cfg(test)]
     pub fn kept(&self) -> usize {
         self.frames.len()
     }

@@ -252,7 +252,8 @@ impl Player {
                 }
             },
             PlayerAction::NextMarker => {
-                let mut all: Vec<Timestamp> = self.notes.iter().map(|note| note.at).chain(self.markers.clone()).collect();
+                let mut all: Vec<Timestamp> =
+                    self.notes.iter().map(|note| note.at).chain(self.markers.clone()).collect();
                 all.sort();
                 let next = all.iter().find(|marker| **marker > self.at).or_else(|| all.first());
                 self.seek(*next.ok_or("there is no marker and no note: m sets one, i writes one")?);
@@ -278,11 +279,8 @@ impl Player {
             None => (upto.events_made, upto.events_made),
         };
         let mut marks = self.marks.iter().filter(|mark| mark.kind == kind);
-        let found = if forward {
-            marks.find(|mark| mark.event >= next)
-        } else {
-            marks.rfind(|mark| mark.event < first)
-        };
+        let found =
+            if forward { marks.find(|mark| mark.event >= next) } else { marks.rfind(|mark| mark.event < first) };
         let word = if forward { "later" } else { "earlier" };
         let Mark { event, at, .. } = *found.ok_or_else(|| format!("there is no {word} {}", kind.name()))?;
         let frame = self.recording.event(event, at).map_err(|error| error.to_string())?;

@@ -122,11 +122,8 @@ pub async fn drive(
             let calls = std::mem::take(&mut frame.calls);
             let shown = Arc::new(frame);
             if let Some(sink) = &mut sinks.frame {
-                let full = if calls.is_empty() {
-                    Arc::clone(&shown)
-                } else {
-                    Arc::new(Frame { calls, ..(*shown).clone() })
-                };
+                let full =
+                    if calls.is_empty() { Arc::clone(&shown) } else { Arc::new(Frame { calls, ..(*shown).clone() }) };
                 if sink(full).is_break() {
                     sinks.frame = None;
                 }

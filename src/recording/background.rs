@@ -17,7 +17,7 @@ const BEHIND: usize = 64;
 /// On the wall clock no chunk waits longer to be written.
 const PATIENCE: Duration = Duration::from_millis(900);
 /// Of frames in which nothing is told, one is kept in such a time: a console draws more often than a file needs.
-const THIN: Duration = Duration::from_millis(95);
+const THIN: Duration = Duration::from_millis(245);
 /// So many events of frames that found no room are carried over; then the engine waits.
 const CARRIED: usize = 65_536;
 

@@ -32,7 +32,7 @@ struct Circuit {
     commands: Vec<BlockCommand>,
 }
 
-/// Numbers as they are (`P`), or as steps from one to the next less a usual step (`D`).
+/// Numbers less a usual one (`P`), or as steps from one to the next less a usual step (`D`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Column(String, i64, Packed);
 
@@ -43,17 +43,24 @@ const FIELDS: usize = 7;
 
 impl Column {
     fn new(values: &[i64]) -> Self {
-        let steps = || values.iter().scan(0_i64, |last, value| Some(value.wrapping_sub(std::mem::replace(last, *value))));
+        let steps =
+            || values.iter().scan(0_i64, |last, value| Some(value.wrapping_sub(std::mem::replace(last, *value))));
         let mut sorted: Vec<i64> = steps().skip(1).collect();
         let middle = sorted.len() / 2;
-        let usual =
-            if sorted.is_empty() { 0 } else { *sorted.select_nth_unstable(middle).1 };
-        let cost = |values: &mut dyn Iterator<Item = i64>| values.map(|value| u64::from(length(zigzag(value)))).sum::<u64>();
-        let plain = cost(&mut values.iter().copied());
+        let usual = if sorted.is_empty() { 0 } else { *sorted.select_nth_unstable(middle).1 };
+        let cost =
+            |values: &mut dyn Iterator<Item = i64>| values.map(|value| u64::from(length(zigzag(value)))).sum::<u64>();
+        let mut sorted: Vec<i64> = values.to_vec();
+        let common = if sorted.is_empty() { 0 } else { *sorted.select_nth_unstable(values.len() / 2).1 };
+        let (mut plain, mut origin) = (cost(&mut values.iter().copied()), 0);
+        let off = cost(&mut values.iter().map(|value| value.wrapping_sub(common)));
+        if off < plain {
+            (plain, origin) = (off, common);
+        }
         let (straight, less) = (cost(&mut steps()), cost(&mut steps().map(|step| step.wrapping_sub(usual))));
         let base = if less < straight { usual } else { 0 };
         if plain <= straight.min(less) {
-            Self("P".into(), 0, pack(values.iter().map(|value| zigzag(*value))))
+            Self("P".into(), origin, pack(values.iter().map(|value| zigzag(value.wrapping_sub(origin)))))
         } else {
             Self("D".into(), base, pack(steps().map(|step| zigzag(step.wrapping_sub(base)))))
         }
@@ -62,7 +69,7 @@ impl Column {
     fn read(&self) -> Result<Vec<i64>, Problem> {
         let values = unpack(&self.2).ok_or("a column of calls is damaged")?.into_iter().map(unzigzag);
         match self.0.as_str() {
-            "P" => Ok(values.collect()),
+            "P" => Ok(values.map(|value| value.wrapping_add(self.1)).collect()),
             "D" => {
                 let mut last = 0_i64;
                 Ok(values
@@ -148,7 +155,16 @@ pub fn decode(calls: &Calls) -> Result<Vec<(u32, CallBlock)>, Problem> {
         .map(|(circuit, (sequences, at, durations, numbers))| {
             let verdicts = circuit.verdicts.as_bytes();
             let (errors, commands) = (circuit.errors.as_slice(), circuit.commands.as_slice());
-            (circuit, verdicts, sequences.as_slice(), at.as_slice(), durations.as_slice(), numbers.as_slice(), errors, commands)
+            (
+                circuit,
+                verdicts,
+                sequences.as_slice(),
+                at.as_slice(),
+                durations.as_slice(),
+                numbers.as_slice(),
+                errors,
+                commands,
+            )
         })
         .collect();
     let (mut blocks, mut frame) = (Vec::new(), 0_u32);
@@ -158,7 +174,8 @@ pub fn decode(calls: &Calls) -> Result<Vec<(u32, CallBlock)>, Problem> {
         };
         frame = u32::try_from(step).ok().and_then(|step| frame.checked_add(step)).ok_or("a frame is too far")?;
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let rest = usize::try_from(place).ok().and_then(|place| rests.get_mut(place)).ok_or("there is no such circuit")?;
+        let rest =
+            usize::try_from(place).ok().and_then(|place| rests.get_mut(place)).ok_or("there is no such circuit")?;
         let calls = count(verdicts);
         let verdicts = next(&mut rest.1, calls)?;
         blocks.push((
@@ -176,7 +193,8 @@ pub fn decode(calls: &Calls) -> Result<Vec<(u32, CallBlock)>, Problem> {
             },
         ));
     }
-    let empty = rests.iter().all(|rest| rest.1.is_empty() && rest.2.is_empty() && rest.4.is_empty() && rest.6.is_empty());
+    let empty =
+        rests.iter().all(|rest| rest.1.is_empty() && rest.2.is_empty() && rest.4.is_empty() && rest.6.is_empty());
     if empty { Ok(blocks) } else { Err("there are more calls than blocks") }
 }
 

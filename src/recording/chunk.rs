@@ -173,7 +173,13 @@ pub type Section = (String, String);
 
 /// A section's digest.
 pub fn digest(salt: &str, text: &str) -> Hash {
-    Sha256::new().chain_update("fizzops section\n").chain_update(salt).chain_update("\n").chain_update(text).finalize().into()
+    Sha256::new()
+        .chain_update("fizzops section\n")
+        .chain_update(salt)
+        .chain_update("\n")
+        .chain_update(text)
+        .finalize()
+        .into()
 }
 
 /// The salt of one section, from its chunk's.
@@ -380,7 +386,12 @@ mod tests {
 
     #[test]
     fn lines_are_bounded_and_named() {
-        let text = line("frames", 3, ",\"salt\":\"ab\"", &[("frame".into(), "[5]".into()), ("snapshot.x".into(), "{}".into())]);
+        let text = line(
+            "frames",
+            3,
+            ",\"salt\":\"ab\"",
+            &[("frame".into(), "[5]".into()), ("snapshot.x".into(), "{}".into())],
+        );
         assert_eq!(text, "{\"frames\":{\"chunk\":3,\"salt\":\"ab\",\"frame\":[5],\"snapshot.x\":{}}}\n");
         let bytes = pack(&text, 3).unwrap();
         assert_eq!(unpack(&bytes, LINE).unwrap(), text);

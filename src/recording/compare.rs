@@ -113,7 +113,8 @@ pub fn compare(one: &mut Recording, other: &mut Recording) -> Result<Difference,
         (at, other_at) = (at + 1, other_at + 1);
         if frame.snapshot != second.snapshot
             && began == other_began
-            && let (Ok(frame), Ok(second)) = (serde_json::to_value(&frame.snapshot), serde_json::to_value(&second.snapshot))
+            && let (Ok(frame), Ok(second)) =
+                (serde_json::to_value(&frame.snapshot), serde_json::to_value(&second.snapshot))
             && let Some(place) = snapshot_difference(&frame, &second, &redacted)
         {
             found.frame = Some((after, place));

@@ -161,38 +161,53 @@ fn whole_number(value: &Value) -> Option<i64> {
     value.as_i64()
 }
 
-/// A leaf as a template and the numbers in it.
+/// A text as a template and the numbers in it; `None` when it has too many.
+fn split_text(text: &str) -> Option<(String, Vec<i64>)> {
+    let (mut template, mut numbers) = (String::new(), Vec::new());
+    let mut rest = text;
+    while let Some(begin) = rest.find(|letter: char| letter.is_ascii_digit()) {
+        let (before, from) = rest.split_at(begin);
+        let digits = from.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(from.len());
+        let (run, after) = from.split_at(digits);
+        template.push_str(before);
+        match run.parse::<i64>() {
+            // A number that would be written otherwise stays a part of the text.
+            Ok(number) if digits <= 18 && (digits == 1 || !run.starts_with('0')) => {
+                template.push(SLOT);
+                numbers.push(number);
+            }
+            _ => template.push_str(run),
+        }
+        rest = after;
+    }
+    template.push_str(rest);
+    (numbers.len() <= SLOTS).then_some((template, numbers))
+}
+
+fn join_text(template: &str, numbers: &[i64]) -> Result<String, Problem> {
+    let mut text = String::with_capacity(template.len() + 16);
+    let mut numbers = numbers.iter();
+    for letter in template.chars() {
+        if letter == SLOT {
+            text.push_str(&numbers.next().ok_or("a number is missing")?.to_string());
+        } else {
+            text.push(letter);
+        }
+    }
+    Ok(text)
+}
+
+/// A leaf as a template and the numbers in it: a text is one, `[text]` one of a fraction, null that of a whole number;
+/// whatever else is told literally.
 fn split(value: &Value) -> (Value, Vec<i64>) {
-    let literally = |value: &Value| (serde_json::json!({ "raw": value }), Vec::new());
+    let literally = || (serde_json::json!({ "raw": value }), Vec::new());
     match value {
         Value::String(text) if !text.contains(SLOT) => {
-            let (mut template, mut numbers) = (String::new(), Vec::new());
-            let mut rest = text.as_str();
-            while let Some(begin) = rest.find(|letter: char| letter.is_ascii_digit()) {
-                let (before, from) = rest.split_at(begin);
-                let digits = from.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(from.len());
-                let (run, after) = from.split_at(digits);
-                template.push_str(before);
-                match run.parse::<i64>() {
-                    Ok(number) if digits <= 15 && (digits == 1 || !run.starts_with('0')) => {
-                        template.push(SLOT);
-                        numbers.push(number);
-                    }
-                    _ => template.push_str(run),
-                }
-                rest = after;
-            }
-            if numbers.len() > SLOTS {
-                return literally(value);
-            }
-            template.push_str(rest);
-            (Value::String(template), numbers)
+            split_text(text).map_or_else(literally, |(template, numbers)| (Value::String(template), numbers))
         }
-        value => match whole_number(value) {
-            // A template of one number and nothing else.
-            Some(number) => (Value::Null, vec![number]),
-            None => literally(value),
-        },
+        Value::Number(number) if number.is_f64() => split_text(&number.to_string())
+            .map_or_else(literally, |(template, numbers)| (Value::Array(vec![Value::String(template)]), numbers)),
+        value => whole_number(value).map_or_else(literally, |number| (Value::Null, vec![number])),
     }
 }
 
@@ -200,17 +215,11 @@ fn split(value: &Value) -> (Value, Vec<i64>) {
 fn join(template: &Value, numbers: &[i64]) -> Result<Value, Problem> {
     match template {
         Value::Null => numbers.first().map(|number| Value::from(*number)).ok_or("a number is missing"),
-        Value::String(template) => {
-            let mut text = String::with_capacity(template.len() + 8);
-            let mut numbers = numbers.iter();
-            for letter in template.chars() {
-                if letter == SLOT {
-                    text.push_str(&numbers.next().ok_or("a number is missing")?.to_string());
-                } else {
-                    text.push(letter);
-                }
-            }
-            Ok(Value::String(text))
+        Value::String(template) => join_text(template, numbers).map(Value::String),
+        Value::Array(one) => {
+            let [Value::String(template)] = one.as_slice() else { return Err("a fraction has no template") };
+            let number: f64 = join_text(template, numbers)?.parse().map_err(|_| "a fraction is none")?;
+            Ok(Value::from(number))
         }
         Value::Object(literal) => literal.get("raw").cloned().ok_or("a text is neither template nor literal"),
         _ => Err("a text is neither template nor literal"),
@@ -221,6 +230,7 @@ fn slots(template: &Value) -> usize {
     match template {
         Value::Null => 1,
         Value::String(text) => text.matches(SLOT).count(),
+        Value::Array(one) => one.first().map_or(0, slots),
         _ => 0,
     }
 }
@@ -310,9 +320,7 @@ impl<'a> Past<'a> {
                 let before = of(&self.before, column);
                 before.wrapping_add(before.wrapping_sub(of(&self.earlier, column)))
             }
-            Predictor::Left => {
-                self.columns.left.get(column).copied().flatten().map_or(0, |left| of(&self.now, left))
-            }
+            Predictor::Left => self.columns.left.get(column).copied().flatten().map_or(0, |left| of(&self.now, left)),
             Predictor::Shift => {
                 self.columns.right.get(column).copied().flatten().map_or(0, |right| of(&self.before, right))
             }
@@ -343,11 +351,6 @@ impl State {
     /// Forgets, so that the next piece is whole: a reader may begin there.
     pub fn forget(&mut self) {
         self.value = None;
-    }
-
-    /// As the part is after the last frame.
-    pub const fn value(&self) -> Option<&Value> {
-        self.value.as_ref()
     }
 
     /// Tells these frames.
@@ -454,7 +457,8 @@ fn cells(prior: &Value, run: &[Value]) -> Piece {
     for source in &columns.sources {
         let mut held = 0;
         let column = (0..=rows.len()).map(|row| {
-            let old = if row == 0 { before.get(source.leaf) } else { rows.get(row - 1).and_then(|row| row.get(source.leaf)) };
+            let old =
+                if row == 0 { before.get(source.leaf) } else { rows.get(row - 1).and_then(|row| row.get(source.leaf)) };
             match (source.textual, split_leaves.get(&source.leaf).and_then(|parts| parts.get(row))) {
                 (true, Some((template, _))) if source.part == 0 => texts.place(template.clone()),
                 (true, Some((_, parts))) => {
@@ -511,9 +515,11 @@ fn read_cells(value: &mut Value, cells: Cells, each: &mut impl FnMut(&Value)) ->
     let mut leaves_changed = Vec::with_capacity(list.len() / 2);
     for pair in list.chunks(2) {
         let [step, parts] = pair else { return Err("the list of changed columns is cut") };
-        let leaf = usize::try_from(*step).ok().and_then(|step| place.checked_add(step)).filter(|leaf| *leaf < shape.len());
+        let leaf =
+            usize::try_from(*step).ok().and_then(|step| place.checked_add(step)).filter(|leaf| *leaf < shape.len());
         let leaf = leaf.ok_or("a column is of no leaf")?;
-        let parts = usize::try_from(*parts).ok().filter(|parts| *parts <= SLOTS + 1).ok_or("a text has too many numbers")?;
+        let parts =
+            usize::try_from(*parts).ok().filter(|parts| *parts <= SLOTS + 1).ok_or("a text has too many numbers")?;
         leaves_changed.push((leaf, parts.checked_sub(1)));
         place = leaf + 1;
     }
@@ -604,9 +610,7 @@ mod tests {
 
     #[test]
     fn a_list_that_moves_on_costs_next_to_nothing() {
-        let frame = |at: i64| {
-            json!({ "rows": (at..at + 20).map(|row| json!({ "at": row * 1_000, "text": format!("{row} is here") })).collect::<Vec<_>>() })
-        };
+        let frame = |at: i64| json!({ "rows": (at..at + 20).map(|row| json!({ "at": row * 1_000, "text": format!("{row} is here") })).collect::<Vec<_>>() });
         let pieces = round(&(0..10).map(frame).collect::<Vec<_>>());
         let Some(Piece::Cells(cells)) = pieces.get(1) else { panic!("{pieces:?}") };
         let (9, _, _, residuals, texts) = &**cells else { panic!("{cells:?}") };

@@ -60,5 +60,5 @@ pub const FORMAT: &str = "fizzops-session";
 /// The version that this program writes, and the only one it reads.
 pub const VERSION: u32 = 2;
 
-
-
+#[cfg(test)]
+mod tests;

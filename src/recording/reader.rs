@@ -125,9 +125,16 @@ pub struct Moment {
     pub missed: u64,
 }
 
+/// Whatever has a file's bytes.
+pub(super) trait Bytes: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Bytes for T {}
+
 /// A session file, open.
 pub struct Recording {
-    file: File,
+    file: Box<dyn Bytes>,
+    /// How long it was when it was opened.
+    length: u64,
     path: String,
     /// What the session was.
     pub header: Header,
@@ -181,7 +188,10 @@ pub(super) fn index_bytes(chunks: &[ChunkInfo], marks: &[Mark], end: u64) -> io:
             .collect(),
         marks: {
             let (mut at, mut event) = (0, 0);
-            marks.iter().map(|mark| (step(&mut at, mark.at.as_nanos()), step(&mut event, mark.event), mark.kind)).collect()
+            marks
+                .iter()
+                .map(|mark| (step(&mut at, mark.at.as_nanos()), step(&mut event, mark.event), mark.kind))
+                .collect()
         },
     };
     let packed = chunk::pack(&serde_json::to_string(&index)?, 9)?;
@@ -234,7 +244,7 @@ pub(super) struct RawChunk {
 }
 
 /// Reads `length` bytes at `offset`.
-fn read_at(file: &mut File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+fn read_at(file: &mut dyn Bytes, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
@@ -242,7 +252,7 @@ fn read_at(file: &mut File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the head at `offset`.
-pub(super) fn read_head(file: &mut File, offset: u64) -> Result<Head, BadHead> {
+pub(super) fn read_head(file: &mut dyn Bytes, offset: u64) -> Result<Head, BadHead> {
     let bytes = read_at(file, offset, HEAD as u64).map_err(|_| BadHead::Damaged("its head is cut off"))?;
     Head::read(&bytes)
 }
@@ -251,14 +261,16 @@ pub(super) fn read_head(file: &mut File, offset: u64) -> Result<Head, BadHead> {
 ///
 /// # Errors
 /// A sentence.
-pub(super) fn read_chunk(file: &mut File, offset: u64, wanted: [bool; 3]) -> Result<RawChunk, String> {
+pub(super) fn read_chunk(file: &mut dyn Bytes, offset: u64, wanted: [bool; 3]) -> Result<RawChunk, String> {
     let head = read_head(file, offset).map_err(|error| match error {
         BadHead::Damaged(problem) => problem.to_owned(),
         BadHead::Version(version) => format!("it is of version {version}"),
     })?;
     let limits = [chunk::HISTORY, chunk::LINE, chunk::CALLS];
     // Packed lines are shorter than the same unpacked, or by next to nothing longer.
-    if head.lengths.iter().zip(limits).any(|(length, limit)| u64::from(*length) > limit + 65_536) || head.frames > FRAMES {
+    if head.lengths.iter().zip(limits).any(|(length, limit)| u64::from(*length) > limit + 65_536)
+        || head.frames > FRAMES
+    {
         return Err("it says that it is larger than any chunk".into());
     }
     let body = read_at(file, offset + HEAD as u64, head.body_length()).map_err(|_| "it is cut off".to_owned())?;
@@ -285,29 +297,40 @@ impl Recording {
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
         let name = path.display().to_string();
         let io = |source| RecordingError::Io { path: name.clone(), source };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        Self::read(Box::new(file), length, name)
+    }
+
+    /// As [`Recording::open`], of whatever has the file's bytes.
+    pub(super) fn read(mut file: Box<dyn Bytes>, length: u64, name: String) -> Result<Self, RecordingError> {
+        let io = |source| RecordingError::Io { path: name.clone(), source };
         let not = |problem: String| RecordingError::NotARecording { path: name.clone(), problem };
         let damaged = |damage: String| RecordingError::Damaged { path: name.clone(), damage };
         let mut start = Vec::new();
-        (&mut file).take(12).read_to_end(&mut start).map_err(io)?;
+        (&mut *file).take(12).read_to_end(&mut start).map_err(io)?;
         if start.get(..4) == Some(&chunk::ZSTD) {
-            return Err(other(&mut file, &name));
+            return Err(other(&mut *file, &name));
         }
         if start.get(..4) != Some(&chunk::SKIPPABLE) || start.get(8..12) != Some(b"FIZZ") {
-            return Err(not(if start.is_empty() { "it is empty".into() } else { "it begins with something else".into() }));
+            return Err(not(if start.is_empty() {
+                "it is empty".into()
+            } else {
+                "it begins with something else".into()
+            }));
         }
-        let first = read_head(&mut file, 0).map_err(|error| match error {
+        let first = read_head(&mut *file, 0).map_err(|error| match error {
             BadHead::Version(version) => RecordingError::Version { path: name.clone(), version },
             BadHead::Damaged(problem) => damaged(format!("chunk 0: {problem}")),
         })?;
-        let raw = read_chunk(&mut file, 0, [true; 3]).map_err(|problem| damaged(format!("chunk 0: {problem}")))?;
+        let raw = read_chunk(&mut *file, 0, [true; 3]).map_err(|problem| damaged(format!("chunk 0: {problem}")))?;
         if first.kind != Kind::Header {
             return Err(not("its first chunk is no header".into()));
         }
         let header = header(&raw).map_err(|problem| damaged(format!("chunk 0: {problem}")))?;
         let mut recording = Self {
             file,
+            length,
             path: name,
             header,
             chunks: Vec::new(),
@@ -334,15 +357,17 @@ impl Recording {
 
     /// Takes the index at the end of the file, if there is one that fits it.
     fn use_index(&mut self, length: u64) -> bool {
-        let Some(tail) = length.checked_sub(16).and_then(|at| read_at(&mut self.file, at, 16).ok()) else { return false };
+        let Some(tail) = length.checked_sub(16).and_then(|at| read_at(&mut *self.file, at, 16).ok()) else {
+            return false;
+        };
         let Some((end, word)) = tail.split_first_chunk::<8>() else { return false };
         let end = u64::from_le_bytes(*end);
         let size = length.checked_sub(end).filter(|size| (72..=INDEX_LIMIT).contains(size));
         let Some(size) = size.filter(|_| word == INDEX) else { return false };
-        let Ok(bytes) = read_at(&mut self.file, end, size) else { return false };
+        let Ok(bytes) = read_at(&mut *self.file, end, size) else { return false };
         let Some((mut chunks, marks)) = read_index(&bytes, end) else { return false };
         let Some(last) = chunks.pop() else { return false };
-        let Ok(footer) = read_chunk(&mut self.file, last.offset, [true; 3]) else { return false };
+        let Ok(footer) = read_chunk(&mut *self.file, last.offset, [true; 3]) else { return false };
         let fits = last.offset + last.length == end
             && footer.head.kind == Kind::Footer
             && chunks.iter().skip(1).all(|one| one.frames > 0 && one.frames <= FRAMES)
@@ -370,9 +395,12 @@ impl Recording {
         let damage = loop {
             let wrong = |problem: &str| Some(format!("chunk {number} at byte {offset}: {problem}"));
             if offset == length {
-                break Some(format!("it ends after chunk {} without a footer; the session did not end in order", number - 1));
+                break Some(format!(
+                    "it ends after chunk {} without a footer; the session did not end in order",
+                    number - 1
+                ));
             }
-            let head = match read_head(&mut self.file, offset) {
+            let head = match read_head(&mut *self.file, offset) {
                 Ok(head) => head,
                 Err(BadHead::Damaged(problem)) => break wrong(problem),
                 Err(BadHead::Version(_)) => break wrong("it is of another version"),
@@ -395,7 +423,7 @@ impl Recording {
                     chunks.push(info);
                 }
                 Kind::Footer => {
-                    let read = read_chunk(&mut self.file, offset, [true; 3]).and_then(|raw| footer(&raw));
+                    let read = read_chunk(&mut *self.file, offset, [true; 3]).and_then(|raw| footer(&raw));
                     match read {
                         Err(problem) => break wrong(&problem),
                         Ok(footer) => self.footer = Some(footer),
@@ -427,11 +455,15 @@ impl Recording {
     /// Which parts were taken out is told by the first chunk.
     fn find_redacted(&mut self) {
         let Some(first) = self.chunks.first().copied() else { return };
-        let Ok(raw) = read_chunk(&mut self.file, first.offset, [true; 3]) else { return };
+        let Ok(raw) = read_chunk(&mut *self.file, first.offset, [true; 3]) else { return };
         let mut found = Vec::new();
         for (text, name) in raw.lines.iter().zip(chunk::LINES) {
             if let Ok(line) = Line::read(text, name) {
-                found.extend(line.sections().filter(|(_, text)| chunk::redacted(text).is_some()).map(|(name, _)| name.to_owned()));
+                found.extend(
+                    line.sections()
+                        .filter(|(_, text)| chunk::redacted(text).is_some())
+                        .map(|(name, _)| name.to_owned()),
+                );
             }
         }
         self.redacted = found;
@@ -492,8 +524,13 @@ impl Recording {
         self.indexed
     }
 
-    pub(super) const fn file(&mut self) -> &mut File {
-        &mut self.file
+    pub(super) fn file(&mut self) -> &mut dyn Bytes {
+        &mut *self.file
+    }
+
+    /// How long the file was when it was opened, bytes.
+    pub const fn length(&self) -> u64 {
+        self.length
     }
 
     fn damaged(&self, place: usize, problem: &str) -> RecordingError {
@@ -502,7 +539,7 @@ impl Recording {
 
     fn raw(&mut self, place: usize, wanted: [bool; 3]) -> Result<RawChunk, RecordingError> {
         let info = self.chunks.get(place).copied().ok_or_else(|| self.damaged(place, "there is none"))?;
-        let raw = read_chunk(&mut self.file, info.offset, wanted).map_err(|problem| self.damaged(place, &problem))?;
+        let raw = read_chunk(&mut *self.file, info.offset, wanted).map_err(|problem| self.damaged(place, &problem))?;
         if ChunkInfo::of(&raw.head, info.offset) != info || raw.head.number != place as u64 + 1 {
             return Err(self.damaged(place, "it is not the one that the index names"));
         }
@@ -619,7 +656,8 @@ impl Recording {
                 self.blank = Some(blank(&self.header));
             }
             let blank = |name: &str| self.blank.as_ref().and_then(|blank| blank.get(name).cloned());
-            let frames = assemble(grids, &history, calls, &places, blank).map_err(|problem| self.damaged(at, &problem))?;
+            let frames =
+                assemble(grids, &history, calls, &places, blank).map_err(|problem| self.damaged(at, &problem))?;
             let ordered = frames.iter().zip(frames.iter().skip(1)).all(|(one, next)| one.at <= next.at);
             if !ordered || frames.first().map(|frame| frame.at) != Some(raw.head.from) {
                 return Err(self.damaged(at, "its frames are not of the times that its head says"));
@@ -761,7 +799,7 @@ pub(super) fn footer(raw: &RawChunk) -> Result<Footer, String> {
 }
 
 /// What a zstd file that is no recording of this version is.
-fn other(file: &mut File, path: &str) -> RecordingError {
+fn other(file: &mut dyn Bytes, path: &str) -> RecordingError {
     let not = |problem: &str| RecordingError::NotARecording { path: path.to_owned(), problem: problem.into() };
     let mut bytes = Vec::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(64 * 1024).read_to_end(&mut bytes));
@@ -797,7 +835,7 @@ fn blank(header: &Header) -> BTreeMap<String, Value> {
 }
 
 /// Whatever is behind the chunks, as much of it as an index may be.
-pub(super) fn read_rest(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+pub(super) fn read_rest(file: &mut dyn Bytes, offset: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes)?;

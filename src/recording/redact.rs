@@ -71,7 +71,7 @@ pub fn redact(path: &Path, fields: &[String], copy: &Path) -> Result<Redaction, 
         })?;
         wanted.insert(name.clone());
     }
-    let end = recording.file().metadata()?.len();
+    let end = recording.length();
     let mut file = File::create_new(copy)?;
     let (mut offset, mut written) = (0_u64, 0_u64);
     let mut chunks = Vec::new();

@@ -67,7 +67,9 @@ pub fn repeat(recording: &mut Recording, playbook: Option<Arc<dyn Playbook>>) ->
     });
     let mut engine = match made {
         Ok(engine) => engine,
-        Err(error) => return Ok(Repeated::Differs { frame: 0, problem: format!("no engine can be made of it: {error}") }),
+        Err(error) => {
+            return Ok(Repeated::Differs { frame: 0, problem: format!("no engine can be made of it: {error}") });
+        }
     };
     if engine.info() != info {
         let problem = format!("its header says {info:?}; its settings make {:?}", engine.info());
@@ -79,7 +81,9 @@ pub fn repeat(recording: &mut Recording, playbook: Option<Arc<dyn Playbook>>) ->
     let redacted = recording.redacted().to_vec();
     let mut events = 0;
     for place in 0..recording.chunks().len() {
-        for (frame, recorded) in (recording.chunks().get(place).map_or(0, |chunk| chunk.first)..).zip(recording.chunk_frames(place)?) {
+        for (frame, recorded) in
+            (recording.chunks().get(place).map_or(0, |chunk| chunk.first)..).zip(recording.chunk_frames(place)?)
+        {
             recorded.instructions.iter().for_each(|instruction| engine.repeat(instruction));
             engine.run_to_turn(recorded.turn);
             let mut again = engine.frame();
@@ -93,7 +97,8 @@ pub fn repeat(recording: &mut Recording, playbook: Option<Arc<dyn Playbook>>) ->
                 return Ok(Repeated::Differs { frame, problem });
             }
             if recorded.snapshot != again.snapshot
-                && let (Ok(one), Ok(other)) = (serde_json::to_value(&recorded.snapshot), serde_json::to_value(&again.snapshot))
+                && let (Ok(one), Ok(other)) =
+                    (serde_json::to_value(&recorded.snapshot), serde_json::to_value(&again.snapshot))
                 && let Some(problem) = snapshot_difference(&one, &other, &redacted)
             {
                 return Ok(Repeated::Differs { frame, problem: format!("{problem} (recorded, repeated)") });
@@ -150,11 +155,9 @@ pub(super) fn first_leaf(path: &str, one: &Value, other: &Value) -> Option<Strin
                 let more = others.keys().find(|key| !items.contains_key(*key))?;
                 Some(format!("{path}.{more}: none, {}", others.get(more)?))
             }),
-        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
-            (0..).zip(items.iter().zip(others)).find_map(|(at, (item, other)): (usize, _)| {
-                first_leaf(&format!("{path}.{at}"), item, other)
-            })
-        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => (0..)
+            .zip(items.iter().zip(others))
+            .find_map(|(at, (item, other)): (usize, _)| first_leaf(&format!("{path}.{at}"), item, other)),
         (one, other) if one == other => None,
         (one, other) => Some(format!("{path}: {one}, {other}")),
     }

@@ -41,7 +41,11 @@ impl History {
     /// # Errors
     /// A sentence that names the section.
     pub fn read(line: &Line<'_>, count: u32) -> Result<Self, String> {
-        fn list<T: serde::de::DeserializeOwned>(name: &str, text: &str, count: u32) -> Result<BTreeMap<u32, Vec<T>>, String> {
+        fn list<T: serde::de::DeserializeOwned>(
+            name: &str,
+            text: &str,
+            count: u32,
+        ) -> Result<BTreeMap<u32, Vec<T>>, String> {
             let items: BTreeMap<u32, Vec<T>> =
                 serde_json::from_str(text).map_err(|error| format!("section {name}: {error}"))?;
             match items.last_key_value() {

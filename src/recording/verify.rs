@@ -92,9 +92,11 @@ pub(super) fn digests(raw: &RawChunk) -> Result<Vec<(String, chunk::Hash)>, Stri
 /// # Errors
 /// [`Fault`] for the first thing that is not right, with its place.
 pub fn verify(path: &Path) -> Result<Verified, Fault> {
-    let mut recording = Recording::open(path)?;
-    let length = recording.file().metadata().map_err(|source| RecordingError::Io { path: path.display().to_string(), source })?;
-    let length = length.len();
+    verify_open(Recording::open(path)?)
+}
+
+pub(super) fn verify_open(mut recording: Recording) -> Result<Verified, Fault> {
+    let length = recording.length();
     let (mut offset, mut number, mut last) = (0_u64, 0_u64, [0; 32]);
     let (mut chunks, mut marks): (Vec<ChunkInfo>, Vec<Mark>) = Default::default();
     let mut events = 0;
@@ -126,7 +128,8 @@ pub fn verify(path: &Path) -> Result<Verified, Fault> {
                 let footer = footer(&raw).map_err(wrong)?;
                 if footer.frames != info.first || footer.events != events {
                     let Footer { frames, events: told, .. } = footer;
-                    let problem = format!("it says {frames} frames and {told} events, there are {} and {events}", info.first);
+                    let problem =
+                        format!("it says {frames} frames and {told} events, there are {} and {events}", info.first);
                     return Err(wrong(problem));
                 }
                 break ledger_heads(&mut recording, footer).map_err(|error| wrong(error.to_string()))?;

@@ -44,7 +44,7 @@ const FRAMES: usize = 64;
 /// Or have so many events, or calls, counted in eighths.
 const WEIGHT: usize = 300_000;
 /// Every so many chunks can be read without those before.
-const KEYS: usize = 10;
+const KEYS: usize = 20;
 const LEVEL: i32 = 9;
 
 impl Recorder {
@@ -53,7 +53,16 @@ impl Recorder {
     /// # Errors
     /// As creating and writing a file does.
     pub fn create(path: &Path, header: &Header) -> io::Result<Self> {
-        Self::write_to(File::create(path)?, header, entropy())
+        // A file appears with its header in it, unless the name is that of a device or a link.
+        let plain = std::fs::symlink_metadata(path).map_or(true, |known| known.is_file());
+        if !plain {
+            return Self::write_to(File::create(path)?, header, entropy());
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let recorder = Self::write_to(File::create(&name)?, header, entropy())?;
+        std::fs::rename(&name, path)?;
+        Ok(recorder)
     }
 
     /// As [`Recorder::create`], with salts drawn from `secret`: for tests that compare bytes.
@@ -97,7 +106,10 @@ impl Recorder {
         self.weight += weight;
         let at = frame.at;
         self.frames.push(frame);
-        let full = self.frames.len() >= FRAMES || self.frames.first().is_some_and(|first| at.since(first.at) >= SPAN);
+        // The first frame is written at once: from then on there is something to show.
+        let full = self.chunks.len() == 1
+            || self.frames.len() >= FRAMES
+            || self.frames.first().is_some_and(|first| at.since(first.at) >= SPAN);
         if full { self.flush() } else { Ok(()) }
     }
 
@@ -106,7 +118,8 @@ impl Recorder {
     /// # Errors
     /// As writing a file does.
     pub fn flush(&mut self) -> io::Result<()> {
-        let (Some(from), Some(to)) = (self.frames.first().map(|one| one.at), self.frames.last().map(|one| one.at)) else {
+        let (Some(from), Some(to)) = (self.frames.first().map(|one| one.at), self.frames.last().map(|one| one.at))
+        else {
             return Ok(());
         };
         let frames = std::mem::take(&mut self.frames);
@@ -159,11 +172,19 @@ impl Recorder {
 
     /// A chunk of one document.
     fn single(&mut self, kind: Kind, name: &str, document: &impl serde::Serialize, at: Timestamp) -> io::Result<()> {
-        let sections = Sections { frames: vec![(name.into(), serde_json::to_string(document)?)], ..Sections::default() };
+        let sections =
+            Sections { frames: vec![(name.into(), serde_json::to_string(document)?)], ..Sections::default() };
         self.chunk(kind, 0, 0, [at, at], &sections)
     }
 
-    fn chunk(&mut self, kind: Kind, frames: u32, events: u32, span: [Timestamp; 2], sections: &Sections) -> io::Result<()> {
+    fn chunk(
+        &mut self,
+        kind: Kind,
+        frames: u32,
+        events: u32,
+        span: [Timestamp; 2],
+        sections: &Sections,
+    ) -> io::Result<()> {
         let number = self.chunks.len() as u64;
         let salt = chunk::hex(
             Sha256::new()
@@ -203,8 +224,7 @@ impl Recorder {
 pub fn chunk_bytes(mut head: Head, extra: &str, sections: &Sections) -> io::Result<(Vec<u8>, Head)> {
     let mut body = Vec::new();
     let limits = [chunk::HISTORY, chunk::LINE, chunk::CALLS];
-    let all: [(&str, &[Section]); 3] =
-        [("", &sections.history), (extra, &sections.frames), ("", &sections.calls)];
+    let all: [(&str, &[Section]); 3] = [("", &sections.history), (extra, &sections.frames), ("", &sections.calls)];
     for ((((extra, sections), name), limit), length) in
         all.into_iter().zip(chunk::LINES).zip(limits).zip(&mut head.lengths)
     {
@@ -213,7 +233,10 @@ pub fn chunk_bytes(mut head: Head, extra: &str, sections: &Sections) -> io::Resu
         }
         let text = chunk::line(name, head.number, extra, sections);
         if text.len() as u64 > limit {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a line of {name} is longer than {limit} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a line of {name} is longer than {limit} bytes"),
+            ));
         }
         let packed = chunk::pack(&text, LEVEL)?;
         *length = packed.len() as u32;

@@ -43,7 +43,14 @@ const INTERVAL: Duration = Duration::from_millis(33);
 
 impl<W: Write> Cast<W> {
     /// Writes the header. `speed` is how many times as fast as it was it is shown.
-    pub fn new(mut file: W, version: Version, size: (u16, u16), speed: f64, began: Timestamp, title: &str) -> io::Result<Self> {
+    pub fn new(
+        mut file: W,
+        version: Version,
+        size: (u16, u16),
+        speed: f64,
+        began: Timestamp,
+        title: &str,
+    ) -> io::Result<Self> {
         let (columns, rows) = size;
         let header = match version {
             Version::Two => json!({
@@ -95,4 +102,3 @@ impl<W: Write> Cast<W> {
         self.file.flush()
     }
 }
-

@@ -21,7 +21,7 @@ use crate::console::{self, App, Player, Source, Tab, format};
 use crate::domain::{ErrorCode, Event, Outcome};
 use crate::engine::Playbook;
 use crate::gameday::{Scenario, Scenarios};
-use crate::recording::{Difference, Fault, Notes, RedactError, Recording, Repeated, compare, redact, repeat, verify};
+use crate::recording::{Difference, Fault, Notes, Recording, RedactError, Repeated, compare, redact, repeat, verify};
 use cast::{Cast, Version};
 
 const AFTER_HELP: &str = "\
@@ -103,7 +103,10 @@ fn moment(text: &str) -> Result<Duration, String> {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|speed| (0.1..=1_000.0).contains(speed)).ok_or_else(|| "a speed is from 0.1 to 1000".into())
+    text.parse()
+        .ok()
+        .filter(|speed| (0.1..=1_000.0).contains(speed))
+        .ok_or_else(|| "a speed is from 0.1 to 1000".into())
 }
 
 /// Runs.
@@ -181,7 +184,8 @@ fn export(args: &ReplayArgs, recording: &mut Recording, out: &Path) -> Result<()
     app.open(args.tab);
     let file = BufWriter::new(File::create(out).map_err(write)?);
     let title = format!("fizzops {} {}", recording.header.info.session_id, args.tab.title());
-    let mut cast = Cast::new(file, args.cast_version, args.size, args.speed, recording.from(), &title).map_err(write)?;
+    let mut cast =
+        Cast::new(file, args.cast_version, args.size, args.speed, recording.from(), &title).map_err(write)?;
     let last = recording.frames().saturating_sub(1);
     for place in 0..recording.chunks().len() {
         let first = recording.chunks().get(place).map_or(0, |chunk| chunk.first);
@@ -261,8 +265,18 @@ fn diff(one: &Path, other: &Path) -> Result<Exit, Failure> {
     let tell = |event: &Option<Event>| event.as_ref().map_or("nothing more".into(), |event| narrate::tell(event).text);
     match &event {
         Some((at, event, other_event)) => {
-            text.push_str(&format!("events       part after {} that are the same, at {}\n", format::grouped(events), after(*at)));
-            text.push_str(&format!("  {}: {}\n  {}: {}\n", one.display(), tell(event), other.display(), tell(other_event)));
+            text.push_str(&format!(
+                "events       part after {} that are the same, at {}\n",
+                format::grouped(events),
+                after(*at)
+            ));
+            text.push_str(&format!(
+                "  {}: {}\n  {}: {}\n",
+                one.display(),
+                tell(event),
+                other.display(),
+                tell(other_event)
+            ));
         }
         None => text.push_str(&format!("events       all {} are the same\n", format::grouped(events))),
     }
