@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
+use super::session::{
+    ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, recorded_scenarios, runtime, scenarios,
+};
 use super::{Exit, Failure, gameday_toolkit as toolkit};
 use crate::domain::EventMask;
 use crate::engine::director::Verdict;
@@ -15,6 +17,7 @@ use crate::engine::{Command, Engine, Frame, Options, Settings, WallClock, Worklo
 use crate::gameday::report::{self, Report};
 use crate::gameday::scenario::schema;
 use crate::gameday::{Scenario, Scenarios};
+use crate::recording::Given;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -327,6 +330,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     let base = scenario.settings(&base).map_err(|(_, problem)| Failure::usage(problem))?;
     let rate = args.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate"));
     let settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    let given = Given { scenarios: recorded_scenarios(known), stop_after_drill: true, ..Given::default() };
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
@@ -339,7 +343,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     };
     let mut engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let error = WriteError::default();
     let mut record = recording.as_ref().map(Recording::sink);
     let start = Command::StartGameDay { name: scenario.name.clone() };

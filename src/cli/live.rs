@@ -9,7 +9,9 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::session::{ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, runtime, scenarios};
+use super::session::{
+    ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, recorded_scenarios, runtime, scenarios,
+};
 use super::{Exit, Failure};
 use crate::console::theme::{ASCII, Depth, Theme};
 use crate::console::{self, App, Ended, format};
@@ -18,6 +20,7 @@ use crate::domain::{EventMask, Outcome};
 use crate::engine::drive::{Pace, Remote, Sinks, drive};
 use crate::engine::tally::Counts;
 use crate::engine::{Command, Engine, Frame, Options, Settings, WallClock};
+use crate::recording::{Given, Notes};
 
 #[derive(Debug, Args)]
 pub struct LiveArgs {
@@ -117,18 +120,20 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     }
     let settings = load(&Settings::everything(), &args.source, &flags)?.value;
     let theme = args.look.theme()?;
+    let known = scenarios()?;
+    let given = Given { scenarios: recorded_scenarios(&known), ..Given::default() };
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
         definitions: super::flags::definitions(&settings)?,
-        playbook: Some(Arc::new(scenarios()?)),
+        playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };
     let engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let error = WriteError::default();
     let sinks = Sinks {
         frame: recording.as_ref().map(Recording::sink),
@@ -142,9 +147,10 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         let task = tokio::spawn(drive(engine, pace, inbox, Some(remote.frames.clone()), sinks));
         let watch = tokio::spawn(super::flags::watch(settings.clone(), remote.clone()));
         let ended = if std::io::stdout().is_terminal() {
-            console::watch_logs(false);
+            let session = info.session_id.clone();
             let mut app = App::new(info, theme);
-            let source = console::Source::Live { remote: remote.clone(), frames };
+            let notes = args.record.as_ref().map(|path| Notes::beside(path, &session));
+            let source = console::Source::Live { remote: remote.clone(), frames, notes };
             console::run(&mut app, source, args.duration).await.map_err(|error| terminal(&error))
         } else {
             lines(frames, &info, args.duration).await

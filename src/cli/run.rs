@@ -21,6 +21,7 @@ use crate::engine::workload::{Feed, Next, WorkloadKind};
 use crate::engine::{Command, Engine, Frame, InputError, Options, Seed, Settings, WallClock, Workload};
 use crate::mechanisms::i18n::Catalogue;
 use crate::mechanisms::strategy::StrategyKind;
+use crate::recording::{Events, Given};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -218,15 +219,26 @@ impl RunArgs {
         Ok(settings)
     }
 
+    /// What a recording says of the session beside its settings.
+    fn given(&self) -> Given {
+        let outside = |flag| format!("it was given numbers by {flag}, which are not in the recording");
+        let input = self.input.as_ref().map(|_| outside("--input"));
+        Given {
+            events: if self.verbose { Events::All } else { Events::Operations },
+            flags: self.flag.clone(),
+            count: self.count,
+            unrepeatable: input.or_else(|| self.cache_warm_from.as_ref().map(|_| outside("--cache-warm-from"))),
+            ..Given::default()
+        }
+    }
+
     fn workload(&self, settings: &Settings, seed: Seed) -> Result<Option<Workload>, Failure> {
         let rng = seed.stream(Stream::Workload);
         let (mut feed, text): (Feed, String) = match (&self.input, self.count) {
             (Some(path), _) => (numbers(path, !self.clock.simulated)?, format!("numbers from {}", path.display())),
             (None, Some(count)) => {
-                let mut inner =
-                    Workload::new(&settings.workload, rng.clone()).map_err(crate::engine::EngineError::from)?;
-                let text = format!("{count} of {}", inner.text());
-                (Box::new(move || inner.draw()), text)
+                let workload = Workload::counted(&settings.workload, count, rng);
+                return Ok(Some(workload.map_err(crate::engine::EngineError::from)?));
             }
             (None, None) => return Ok(None),
         };
@@ -366,7 +378,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         return super::output::print(&summary::flags(&engine.snapshot().flags));
     }
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let given = args.given();
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let blocks = args.ledger.as_ref().map(|path| ledger_sink(path, &write_error)).transpose()?;
     if !args.no_banner && !args.quiet {
         eprintln!("fizzops: {} by {}, {} clock, seed {}", info.workload, info.strategy, info.clock.name(), info.seed);

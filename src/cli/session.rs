@@ -15,7 +15,7 @@ use crate::engine::drive::Sink;
 use crate::engine::{Engine, EngineError, Frame, Seed, SessionInfo, Settings};
 use crate::gameday::Scenarios;
 use crate::mechanisms::slo::openslo::Documents;
-use crate::recording::Recorder;
+use crate::recording::{Background, Given, Header};
 use crate::records::ledger::{Block, write_header};
 
 /// Where the configuration comes from.
@@ -129,6 +129,12 @@ pub fn scenarios() -> Result<Scenarios, Failure> {
     Ok(Scenarios::built_in()?)
 }
 
+/// Scenarios as a recording keeps them.
+pub fn recorded_scenarios(scenarios: &Scenarios) -> Vec<String> {
+    // JSON is YAML too; scenarios are plain data, so that writing them does not fail.
+    scenarios.all().iter().filter_map(|scenario| serde_json::to_string(scenario).ok()).collect()
+}
+
 /// The first error of a file that is written on the engine's task.
 #[derive(Debug, Clone, Default)]
 pub struct WriteError(Arc<Mutex<Option<Failure>>>);
@@ -149,40 +155,36 @@ impl WriteError {
 
 /// A recording that frames go to; [`Recording::finish`] ends it.
 pub struct Recording {
-    recorder: Arc<Mutex<Option<Recorder>>>,
+    recorder: Arc<Mutex<Background>>,
     path: PathBuf,
-    error: WriteError,
 }
 
 impl Recording {
-    /// Creates the file.
-    pub fn create(path: &Path, info: &SessionInfo, settings: &Settings) -> Result<Self, Failure> {
-        let recorder = Recorder::create(path, info, settings).map_err(|error| Failure::write(path, &error))?;
-        Ok(Self { recorder: Arc::new(Mutex::new(Some(recorder))), path: path.to_owned(), error: WriteError::default() })
+    /// Creates the file. `given` is what the session has beside its settings.
+    pub fn create(path: &Path, info: &SessionInfo, settings: &Settings, given: Given) -> Result<Self, Failure> {
+        let recorder = Background::create(path, &Header::with(info, settings, given));
+        let recorder = recorder.map_err(|error| Failure::write(path, &error))?;
+        Ok(Self { recorder: Arc::new(Mutex::new(recorder)), path: path.to_owned() })
     }
 
-    /// Where frames go.
+    /// Where frames go. A session goes on without its recording when that cannot be written; its end says so.
     pub fn sink(&self) -> Sink<Arc<Frame>> {
-        let (recorder, path, error) = (Arc::clone(&self.recorder), self.path.clone(), self.error.clone());
-        Box::new(move |frame| {
-            let Ok(mut recorder) = recorder.lock() else { return ControlFlow::Break(()) };
-            match recorder.as_mut().map(|recorder| recorder.frame(&frame)) {
-                Some(Err(cause)) => error.set(&path, &cause),
-                Some(Ok(())) => ControlFlow::Continue(()),
-                None => ControlFlow::Break(()),
-            }
+        let recorder = Arc::clone(&self.recorder);
+        Box::new(move |frame| match recorder.lock().map(|mut recorder| recorder.frame(&frame)) {
+            Ok(true) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
         })
     }
 
     /// Writes the footer.
     pub fn finish(self, ledger_head: Option<String>) -> Result<(), Failure> {
-        if let Some(failure) = self.error.take() {
-            return Err(failure);
-        }
-        let recorder = self.recorder.lock().ok().and_then(|mut recorder| recorder.take());
-        recorder
-            .map_or(Ok(()), |recorder| recorder.finish(ledger_head))
-            .map_err(|error| Failure::write(&self.path, &error))
+        let recorder = Arc::try_unwrap(self.recorder).ok().and_then(|recorder| recorder.into_inner().ok());
+        let finished = match recorder {
+            Some(recorder) => recorder.finish(ledger_head).map(drop),
+            // The engine is done with its sinks when its task has ended.
+            None => Err(std::io::Error::other("it is still written to")),
+        };
+        finished.map_err(|error| Failure::write(&self.path, &error))
     }
 }
 

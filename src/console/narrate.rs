@@ -113,15 +113,3 @@ pub fn tell(event: &Event) -> Told {
         }
     }
 }
-
-/// Hands an event to whoever reads logs, under a target of its own so that it can be filtered.
-pub fn log(event: &Event) {
-    let Told { level, topic, text, .. } = tell(event);
-    let at = super::format::clock(event.at);
-    match level {
-        Level::ERROR => tracing::error!(target: "fizzops", "{at} {topic}: {text}"),
-        Level::WARN => tracing::warn!(target: "fizzops", "{at} {topic}: {text}"),
-        Level::INFO => tracing::info!(target: "fizzops", "{at} {topic}: {text}"),
-        _ => tracing::debug!(target: "fizzops", "{at} {topic}: {text}"),
-    }
-}

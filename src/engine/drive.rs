@@ -114,23 +114,23 @@ pub async fn drive(
             tokio::spawn(async move { checked.send(check.make()) });
         }
         if deliver(&mut engine, &mut sinks).is_break() {
-            engine.halt();
-            engine.finish_if_done();
+            engine.cut_short();
         }
         if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
-            let mut frame = Arc::new(engine.frame());
-            if let Some(sink) = &mut sinks.frame
-                && sink(Arc::clone(&frame)).is_break()
-            {
-                sinks.frame = None;
+            let mut frame = engine.frame();
+            // Single calls are for the recorder alone, which may hold its frame longer than this.
+            let calls = std::mem::take(&mut frame.calls);
+            let shown = Arc::new(frame);
+            if let Some(sink) = &mut sinks.frame {
+                let full =
+                    if calls.is_empty() { Arc::clone(&shown) } else { Arc::new(Frame { calls, ..(*shown).clone() }) };
+                if sink(full).is_break() {
+                    sinks.frame = None;
+                }
             }
             if let Some(frames) = &frames {
-                // Single calls are for the recorder alone; it has written them and let go of the frame by now.
-                if let Some(frame) = Arc::get_mut(&mut frame) {
-                    frame.calls = Vec::new();
-                }
                 // Nobody looking is no error.
-                let _ = frames.send(frame);
+                let _ = frames.send(shown);
             }
         }
         if let Some(progress) = &mut sinks.progress {

@@ -40,7 +40,7 @@ use std::time::Duration;
 pub use clock::{ClockKind, WallClock};
 pub use command::{Command, Refusal};
 pub use director::{Director, Playbook};
-pub use frame::{Frame, SessionInfo, Snapshot};
+pub use frame::{Frame, Instruction, SessionInfo, Snapshot};
 pub use seed::Seed;
 pub use settings::Settings;
 pub use workload::{InputError, Workload, WorkloadKind};
@@ -287,6 +287,12 @@ pub struct Engine {
     drill: Option<DrillView>,
     frames: u64,
     stop_after_drill: bool,
+    /// Steps of [`Engine::advance`] so far: with the instructions' places among them, a session can be repeated exactly.
+    turns: u64,
+    /// No step beyond this one.
+    last_turn: u64,
+    /// What was told from outside since the last frame; kept only for somebody who looks.
+    instructions: Vec<Instruction>,
 }
 
 /// How long before its end a lease is renewed; leases are longer.
@@ -421,6 +427,9 @@ impl Engine {
             drill: None,
             frames: 0,
             stop_after_drill: false,
+            turns: 0,
+            last_turn: u64::MAX,
+            instructions: Vec::new(),
             rules,
         })
     }
@@ -506,7 +515,7 @@ impl Engine {
             self.now = self.now.max(now);
         }
         let mut done = 0;
-        while done < budget && !self.finished {
+        while done < budget && !self.finished && self.turns < self.last_turn {
             // On the wall clock, what is done here takes time: whatever is due by now is due.
             let now = if self.wall.is_some() { now.max(self.now) } else { now };
             let due = self.inflight.next_due().unwrap_or(Timestamp::MAX);
@@ -518,6 +527,7 @@ impl Engine {
             if next > now {
                 break;
             }
+            self.turns += 1;
             if self.wall.is_none() {
                 self.now = self.now.max(next);
             }
@@ -845,7 +855,7 @@ impl Engine {
         let by = drill_name(director.scenario());
         for command in commands {
             // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
-            let _ = self.order(&by, command);
+            let _ = self.carry(&by, command);
         }
     }
 
@@ -914,13 +924,44 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] with the reason; nothing has changed then.
     pub fn apply(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
-        let result = self.order(by, command);
+        self.note(by, Some(command.clone()));
+        let result = self.carry(by, command);
         self.finish_if_done();
         result
     }
 
+    /// Ends the session because whoever took its results is gone.
+    fn cut_short(&mut self) {
+        self.note("the end of its results", None);
+        self.halt();
+        self.finish_if_done();
+    }
+
+    fn note(&mut self, by: &str, command: Option<Command>) {
+        if self.watched {
+            self.instructions.push(Instruction { turn: self.turns, by: by.to_owned(), command });
+        }
+    }
+
+    /// On the virtual clock: goes on until so many steps were made since the start, or nothing is left to be done.
+    pub fn run_to_turn(&mut self, turn: u64) {
+        self.last_turn = turn;
+        self.advance(Timestamp::MAX.before(Duration::from_nanos(1)), usize::MAX);
+        self.last_turn = u64::MAX;
+    }
+
+    /// On the virtual clock: goes on to where an instruction was given, and follows it as it was followed then.
+    pub fn repeat(&mut self, instruction: &Instruction) {
+        self.run_to_turn(instruction.turn);
+        match &instruction.command {
+            // Whether it was refused is among the events.
+            Some(command) => drop(self.apply(&instruction.by, command.clone())),
+            None => self.cut_short(),
+        }
+    }
+
     /// As [`Engine::apply`], but the session goes on: a game day that is closed with it has several commands to give.
-    fn order(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
+    fn carry(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
         if let Some(clock) = self.wall {
             self.now = self.now.max(clock.now());
         }
@@ -1126,6 +1167,8 @@ impl Engine {
             events_made: self.out.made(),
             samples: std::mem::take(&mut self.samples),
             calls: self.mechanisms.breaker.take_calls(),
+            turn: self.turns,
+            instructions: std::mem::take(&mut self.instructions),
             snapshot: self.snapshot(),
         }
     }

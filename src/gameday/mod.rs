@@ -85,6 +85,11 @@ impl Scenarios {
         Ok(Self { scenarios })
     }
 
+    /// These alone.
+    pub fn of(scenarios: impl IntoIterator<Item = Scenario>) -> Self {
+        Self { scenarios: scenarios.into_iter().collect() }
+    }
+
     /// Also the one in this file, in place of any of the same name.
     ///
     /// # Errors
