@@ -17,9 +17,14 @@
 //! assert_eq!(journal.view().events, 138);
 //! ```
 
+mod error;
+pub mod log;
+pub mod store;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use error::JournalError;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::classification::Classifier;
