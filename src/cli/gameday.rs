@@ -66,6 +66,8 @@ struct RunArgs {
     /// Write the ledger to FILE
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    #[command(flatten)]
+    data: super::data::DataArgs,
     /// Only the verdict, without the post-mortem
     #[arg(long, short)]
     quiet: bool,
@@ -133,6 +135,7 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
         event_limit: 65_536,
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
+        keep: args.data.keeps(),
         playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };
@@ -140,12 +143,14 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
     let error = WriteError::default();
-    let mut record = recording.as_ref().map(Recording::sink);
+    let kept = args.data.open(&mut engine, &settings)?;
+    let mut record = kept.frames(recording.as_ref().map(Recording::sink));
     let start = Command::StartGameDay { name: scenario.name.clone() };
     engine.apply("command line", start).map_err(|refusal| Failure::usage(refusal.to_string()))?;
     engine.stop_after_drill();
     let sinks = Sinks {
         frame: record.take(),
+        kept: kept.sink(),
         block: args.ledger.as_ref().map(|path| ledger_sink(path, &error)).transpose()?,
         ..Sinks::default()
     };
@@ -176,6 +181,8 @@ fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
     }
+    engine.hide_journal();
+    kept.finish(args.quiet)?;
     if let Some(failure) = error.take() {
         return Err(failure);
     }

@@ -3,11 +3,14 @@
 mod breaker;
 mod cache;
 mod config;
+mod data;
 mod exit;
 mod explain;
 mod gameday;
+mod journal;
 mod ledger;
 mod live;
+mod migrate;
 mod output;
 mod replay;
 mod run;
@@ -62,6 +65,10 @@ enum Sub {
     Breaker(breaker::BreakerArgs),
     /// The audit ledger
     Ledger(ledger::LedgerArgs),
+    /// The durable journal: ask, look back, verify, export
+    Journal(journal::JournalArgs),
+    /// The schema of the repository's database
+    Migrate(migrate::MigrateArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
     /// The resolved configuration
@@ -87,6 +94,8 @@ pub fn main() -> ExitCode {
         Some(Sub::Replay(args)) => replay::main(&args),
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
+        Some(Sub::Journal(args)) => journal::main(&args),
+        Some(Sub::Migrate(args)) => migrate::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),

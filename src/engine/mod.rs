@@ -146,6 +146,8 @@ pub struct Options {
     pub leaves: bool,
     /// Whether frames tell what became of each call that reached a breaker.
     pub calls: bool,
+    /// Whether finished evaluations are kept until they are taken, in order of completion: for journal and repository.
+    pub keep: bool,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
     /// Where game days come from.
@@ -164,6 +166,7 @@ impl Options {
             results: false,
             leaves: false,
             calls: false,
+            keep: false,
             flags: Vec::new(),
             playbook: None,
         }
@@ -265,6 +268,8 @@ pub struct Engine {
     watched: bool,
     ledger: Option<Ledger>,
     results: Option<Results>,
+    /// Finished since they were taken last, for whoever keeps them.
+    kept: Option<Vec<(Timestamp, Evaluation)>>,
     playbook: Option<Arc<dyn Playbook>>,
     director: Option<Box<dyn Director>>,
     drill: Option<DrillView>,
@@ -293,7 +298,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, playbook } = options;
+        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, keep, flags, playbook } =
+            options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
@@ -380,6 +386,7 @@ impl Engine {
             out,
             ledger,
             results: results.then(Results::default),
+            kept: keep.then(Vec::new),
             playbook,
             director: None,
             drill: None,
@@ -639,6 +646,9 @@ impl Engine {
         if let Some(director) = &mut self.director {
             director.observe(self.now, &evaluation);
             self.direct();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push((self.now, evaluation.clone()));
         }
         if let Some(results) = &mut self.results {
             results.put(evaluation);
@@ -967,6 +977,21 @@ impl Engine {
     /// The next finished evaluation in order of admission, for engines that keep results.
     pub fn next_result(&mut self) -> Option<Evaluation> {
         self.results.as_mut()?.take()
+    }
+
+    /// The evaluations that finished since the last call, for engines that keep them: in order of completion, with when.
+    pub fn take_kept(&mut self) -> Vec<(Timestamp, Evaluation)> {
+        self.kept.as_mut().map(|kept| std::mem::replace(kept, Vec::with_capacity(kept.len()))).unwrap_or_default()
+    }
+
+    /// From now on the journal's view tells how the durable one stands.
+    pub fn show_journal(&mut self, durable: crate::records::journal::store::Appender) {
+        self.mechanisms.journal.show(durable);
+    }
+
+    /// Lets go of the durable journal, so that its writer can end; the view tells how it stood last.
+    pub fn hide_journal(&mut self) {
+        self.mechanisms.journal.hide();
     }
 
     /// The ledger's blocks closed since the last call.

@@ -5,3 +5,4 @@ pub mod files;
 pub mod journal;
 pub mod ledger;
 pub mod specification;
+pub mod storage;

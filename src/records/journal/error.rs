@@ -44,7 +44,9 @@ pub enum JournalError {
         acknowledged: u64,
     },
     /// What is on the disk is not what was written there.
-    #[error("the journal is damaged: {path} at byte {offset}: {problem}; good records follow or should, so nothing is cut")]
+    #[error(
+        "the journal is damaged: {path} at byte {offset}: {problem}; good records follow or should, so nothing is cut"
+    )]
     Corrupt {
         /// Which file.
         path: String,

@@ -22,9 +22,17 @@ pub type Acknowledge = Box<dyn FnMut(u64) + Send>;
 
 enum Request {
     Evaluations(Batch),
-    Append { stream: String, expected: Expected, events: Vec<NewEvent>, reply: SyncSender<Result<Appended, JournalError>> },
+    Append {
+        stream: String,
+        expected: Expected,
+        events: Vec<NewEvent>,
+        reply: SyncSender<Result<Appended, JournalError>>,
+    },
     /// Appended with the next commit; nobody waits for it.
-    Tell { stream: String, events: Vec<NewEvent> },
+    Tell {
+        stream: String,
+        events: Vec<NewEvent>,
+    },
 }
 
 /// A group is committed once it has so many bytes, however little it has waited.
@@ -117,7 +125,11 @@ impl Store {
     ///
     /// # Errors
     /// [`JournalError::Io`] when there can be no thread.
-    pub fn spawn(log: Log, config: StoreConfig, acknowledge: Option<Acknowledge>) -> Result<(Appender, Self), JournalError> {
+    pub fn spawn(
+        log: Log,
+        config: StoreConfig,
+        acknowledge: Option<Acknowledge>,
+    ) -> Result<(Appender, Self), JournalError> {
         let (queue, requests) = sync_channel(config.queue.max(1));
         let shared = Arc::new(Shared::default());
         shared.note(&log);

@@ -70,8 +70,7 @@ impl Log {
 
     /// The hashes of a segment's records, its footer's included.
     fn links(&self, segment: &Segment, path: &str) -> Result<Vec<Hash>, JournalError> {
-        let bytes =
-            self.files.read(path, 0, usize::MAX).map_err(|error| JournalError::io("read", path, error))?;
+        let bytes = self.files.read(path, 0, usize::MAX).map_err(|error| JournalError::io("read", path, error))?;
         let mut links = Vec::new();
         let mut chain = segment.before.chain;
         let mut at = HEADER;

@@ -318,12 +318,7 @@ impl Log {
     /// # Errors
     /// [`JournalError::Conflict`] with the stream's version; [`JournalError::Duplicate`] when only some of the names are
     /// known; [`JournalError::Invalid`]. Nothing is staged then.
-    pub fn append(
-        &mut self,
-        stream: &str,
-        expected: Expected,
-        events: &[NewEvent],
-    ) -> Result<Appended, JournalError> {
+    pub fn append(&mut self, stream: &str, expected: Expected, events: &[NewEvent]) -> Result<Appended, JournalError> {
         self.check()?;
         check_events(stream, events)?;
         let known: Vec<_> =
@@ -353,7 +348,9 @@ impl Log {
         for (event, number) in events.iter().zip(position + 1..) {
             let version = self.staged.totals.version + 1;
             // An event without a name of its own is named by its place.
-            let id = event.id.unwrap_or_else(|| uuid::Builder::from_custom_bytes(place_id(&self.tail.before.chain, version)).into_uuid());
+            let id = event.id.unwrap_or_else(|| {
+                uuid::Builder::from_custom_bytes(place_id(&self.tail.before.chain, version)).into_uuid()
+            });
             let stored = StoredEvent {
                 version,
                 stream: stream.to_owned(),
@@ -397,7 +394,10 @@ impl Log {
         let chain =
             record::put(&mut out, RecordKind::Commit, self.tail.after.commit, &self.body, &self.tail.after.chain);
         if out.len() > record::LARGEST {
-            return Err(JournalError::Invalid(format!("a commit of {} bytes is larger than a record can be", out.len())));
+            return Err(JournalError::Invalid(format!(
+                "a commit of {} bytes is larger than a record can be",
+                out.len()
+            )));
         }
         self.write(&out)?;
         self.tail.note(self.tail.end);

@@ -75,7 +75,8 @@ impl Reader {
 
     /// The number of the first event that compaction left; 1 when there was none.
     pub fn first(&self) -> u64 {
-        self.segments.iter().take_while(|segment| segment.compacted).last().map_or(0, |last| last.after.totals.version) + 1
+        self.segments.iter().take_while(|segment| segment.compacted).last().map_or(0, |last| last.after.totals.version)
+            + 1
     }
 
     /// Streams with the position of their last event, in order of their names.
@@ -144,11 +145,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`JournalError::Corrupt`], [`JournalError::Io`]; [`JournalError::Temporal`] when compaction took what is asked for.
-    pub fn visit(
-        &self,
-        after: u64,
-        mut visit: impl FnMut(Item<'_>) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
+    pub fn visit(&self, after: u64, mut visit: impl FnMut(Item<'_>) -> ControlFlow<()>) -> Result<(), JournalError> {
         for segment in self.segments.iter().filter(|segment| segment.after.totals.version > after) {
             self.check_kept(segment)?;
             let start = segment.place(|before| before.totals.version <= after);
@@ -281,7 +278,10 @@ impl Reader {
                         *position += 1;
                         if *position != event.position {
                             wrong.get_or_insert_with(|| {
-                                format!("event {} is number {} of its stream, not {position}", event.version, event.position)
+                                format!(
+                                    "event {} is number {} of its stream, not {position}",
+                                    event.version, event.position
+                                )
                             });
                         }
                     }

@@ -141,8 +141,7 @@ pub(super) fn walk(
                 let session = sessions.get(reader.session).ok_or(Undecodable("a session is not declared"))?;
                 let classifier: Classifier = session.classifier();
                 while let Some((at, evaluation)) = reader.next()? {
-                    let item =
-                        Item::Evaluation { before: mark.totals.version, at, session, evaluation: &evaluation };
+                    let item = Item::Evaluation { before: mark.totals.version, at, session, evaluation: &evaluation };
                     if visit(mark, item).is_break() {
                         return Ok(Break(()));
                     }
@@ -263,7 +262,11 @@ impl Segment {
         };
         let mut segment = Self { name: name.to_owned(), before, after: before, ..Self::default() };
         if Self::name_for(&before) != name {
-            return Err(corrupt(&path, 0, format!("its name says another beginning than {}", before.totals.version + 1)));
+            return Err(corrupt(
+                &path,
+                0,
+                format!("its name says another beginning than {}", before.totals.version + 1),
+            ));
         }
         segment.end = HEADER as u64;
         if size > (HEADER + TRAILER) as u64 {

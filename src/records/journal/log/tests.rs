@@ -131,7 +131,10 @@ fn a_question_about_the_past_is_a_fold_over_the_events() {
     assert_eq!(reader.as_of(Moment::Version(fold.version)).unwrap(), *log.totals());
     assert_eq!(reader.as_of(Moment::Time(Timestamp::EPOCH)).unwrap(), Totals::default());
     let error = reader.as_of(Moment::Version(fold.version + 1)).unwrap_err();
-    assert_eq!(error.to_string(), format!("there is no event {} yet; the last one is {}", fold.version + 1, fold.version));
+    assert_eq!(
+        error.to_string(),
+        format!("there is no event {} yet; the last one is {}", fold.version + 1, fold.version)
+    );
     for (from, (before, ..)) in found.iter().enumerate().step_by(13) {
         assert_eq!(all(&reader, *before).len(), found.len() - from, "from event {before} on");
     }

@@ -118,7 +118,15 @@ impl Totals {
             &self.facts,
             &[self.others],
             &self.outcomes,
-            &[self.classes[0], self.classes[1], self.classes[2], self.classes[3], self.wrong, self.cached, self.duration_ns],
+            &[
+                self.classes[0],
+                self.classes[1],
+                self.classes[2],
+                self.classes[3],
+                self.wrong,
+                self.cached,
+                self.duration_ns,
+            ],
         ];
         for (slot, number) in all.iter_mut().zip(parts.into_iter().flatten()) {
             *slot = *number;
