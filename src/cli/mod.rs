@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod session;
 mod summary;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,8 @@ enum Sub {
     Ledger(ledger::LedgerArgs),
     /// The durable journal: ask, look back, verify, export
     Journal(journal::JournalArgs),
+    /// One number's way through the chain, middleware by middleware
+    Trace(trace::TraceArgs),
     /// The schema of the repository's database
     Migrate(migrate::MigrateArgs),
     /// Cache policies, compared on what was really asked for
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Journal(args)) => journal::main(&args),
+        Some(Sub::Trace(args)) => trace::main(&args),
         Some(Sub::Migrate(args)) => migrate::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Config(args)) => config::main(&args),

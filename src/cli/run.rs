@@ -356,6 +356,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
         keep: args.data.keeps(),
+        readings: None,
         flags: args.flag.clone(),
         playbook: None,
     };

@@ -30,6 +30,7 @@ pub mod seed;
 mod service_time;
 pub mod settings;
 pub mod tally;
+pub mod trace;
 mod waiting;
 pub mod workload;
 
@@ -148,6 +149,8 @@ pub struct Options {
     pub calls: bool,
     /// Whether finished evaluations are kept until they are taken, in order of completion: for journal and repository.
     pub keep: bool,
+    /// Where the stopwatch's readings around each middleware go; only on the wall clock, and for a single evaluation.
+    pub readings: Option<trace::Readings>,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
     /// Where game days come from.
@@ -167,6 +170,7 @@ impl Options {
             leaves: false,
             calls: false,
             keep: false,
+            readings: None,
             flags: Vec::new(),
             playbook: None,
         }
@@ -270,6 +274,7 @@ pub struct Engine {
     results: Option<Results>,
     /// Finished since they were taken last, for whoever keeps them.
     kept: Option<Vec<(Timestamp, Evaluation)>>,
+    readings: Option<trace::Readings>,
     playbook: Option<Arc<dyn Playbook>>,
     director: Option<Box<dyn Director>>,
     drill: Option<DrillView>,
@@ -298,8 +303,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, keep, flags, playbook } =
-            options;
+        let Options {
+            seed,
+            wall,
+            workload,
+            events,
+            event_limit,
+            results,
+            leaves,
+            calls,
+            keep,
+            readings,
+            flags,
+            playbook,
+        } = options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
@@ -387,6 +404,7 @@ impl Engine {
             ledger,
             results: results.then(Results::default),
             kept: keep.then(Vec::new),
+            readings,
             playbook,
             director: None,
             drill: None,
@@ -497,7 +515,9 @@ impl Engine {
                     if waiting.resting {
                         self.try_again(waiting.context, at);
                     } else {
-                        self.complete(&mut waiting.context, Some(waiting.answer), at, None);
+                        let read = self.wall.filter(|_| self.readings.is_some()).map(|clock| self.reading(clock));
+                        let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
+                        self.complete(&mut waiting.context, Some(waiting.answer), at, stopwatch);
                     }
                     done += 1;
                 }
@@ -552,10 +572,22 @@ impl Engine {
         let mut context = Context::new(sequence, number, self.rules.all(), self.now);
         // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
         let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
-        let read = wall.map(|clock| move || clock.now().as_nanos());
+        let read = wall.map(|clock| self.reading(clock));
         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
         let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
         self.go(context, flow, stopwatch);
+    }
+
+    /// Reads the clock, and writes each reading down where that is asked for.
+    fn reading(&self, clock: WallClock) -> impl Fn() -> u64 + use<> {
+        let readings = self.readings.clone();
+        move || {
+            let now = clock.now().as_nanos();
+            if let Some(readings) = &readings {
+                readings.note(now);
+            }
+            now
+        }
     }
 
     /// On with an evaluation that has come in as far as `flow` says.

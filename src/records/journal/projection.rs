@@ -156,7 +156,7 @@ mod tests {
                     attempts: 0,
                 };
                 log.evaluation(Timestamp::from_nanos(sequence), &evaluation).unwrap();
-                if sequence as usize % each == 0 {
+                if (sequence as usize).is_multiple_of(each) {
                     log.commit().unwrap();
                     let reader = Reader::open(Arc::new(disk.clone()), "journal").unwrap();
                     live.bring_to(&reader, log.acknowledged()).unwrap();

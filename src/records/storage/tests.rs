@@ -35,7 +35,7 @@ fn result(id: u64, number: i64) -> StoredResult {
         faults: 1,
         attempts: 2,
         session_id: Arc::from("s"),
-        confidence: (id % 2 == 0).then_some(0.5),
+        confidence: id.is_multiple_of(2).then_some(0.5),
     }
 }
 
