@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
+use super::data::DataArgs;
 use super::session::{
     ClockArgs, ConfigSource, Recording, WriteError, ledger_sink, load, recorded_scenarios, runtime, scenarios,
 };
@@ -113,6 +114,11 @@ struct RunArgs {
     /// Write Chaos Toolkit's journal to FILE
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Keep every evaluation and every operation in the durable journal
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    dir: super::data::DataDirArg,
     /// Only the verdict, without the post-mortem
     #[arg(long, short)]
     quiet: bool,
@@ -330,6 +336,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     let base = scenario.settings(&base).map_err(|(_, problem)| Failure::usage(problem))?;
     let rate = args.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate"));
     let settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    let data = DataArgs::journalled(args.dir.clone(), args.keep);
     let given = Given { scenarios: recorded_scenarios(known), stop_after_drill: true, ..Given::default() };
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
@@ -338,6 +345,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
         definitions: super::flags::definitions(&settings)?,
+        keep: data.keeps(),
         playbook: Some(Arc::new(known.clone())),
         ..Options::simulated(seed)
     };
@@ -345,7 +353,8 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     let info = engine.info().clone();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let error = WriteError::default();
-    let mut record = recording.as_ref().map(Recording::sink);
+    let kept = data.open(&mut engine, &settings)?;
+    let mut record = kept.frames(recording.as_ref().map(Recording::sink));
     let start = Command::StartGameDay { name: scenario.name.clone() };
     engine.apply("command line", start).map_err(|refusal| Failure::usage(refusal.to_string()))?;
     engine.stop_after_drill();
@@ -356,6 +365,7 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     });
     let sinks = Sinks {
         frame: Some(frame),
+        kept: kept.sink(),
         block: args.ledger.as_ref().map(|path| ledger_sink(path, &error)).transpose()?,
         ..Sinks::default()
     };
@@ -364,6 +374,8 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
     }
+    engine.hide_journal();
+    kept.finish(args.quiet)?;
     if let Some(failure) = error.take() {
         return Err(failure);
     }

@@ -47,6 +47,8 @@ pub struct LiveArgs {
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
     #[command(flatten)]
+    data: super::data::DataArgs,
+    #[command(flatten)]
     look: Look,
 }
 
@@ -128,20 +130,23 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
         definitions: super::flags::definitions(&settings)?,
+        keep: args.data.keeps(),
         playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };
-    let engine = Engine::new(&settings, options)?;
+    let mut engine = Engine::new(&settings, options)?;
     let info = engine.info().clone();
+    let kept = args.data.open(&mut engine, &settings)?;
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let error = WriteError::default();
     let sinks = Sinks {
-        frame: recording.as_ref().map(Recording::sink),
+        frame: kept.frames(recording.as_ref().map(Recording::sink)),
+        kept: kept.sink(),
         block: args.ledger.as_ref().map(|path| ledger_sink(path, &error)).transpose()?,
         ..Sinks::default()
     };
     let pace = Pace::Times(args.speed.unwrap_or(1.0));
-    let (engine, ended) = runtime()?.block_on(async {
+    let (mut engine, ended) = runtime()?.block_on(async {
         let (remote, inbox) = Remote::new();
         let frames = remote.frames.subscribe();
         let task = tokio::spawn(drive(engine, pace, inbox, Some(remote.frames.clone()), sinks));
@@ -163,6 +168,8 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
     }
+    engine.hide_journal();
+    kept.finish(false)?;
     if let Some(failure) = error.take() {
         return Err(failure);
     }

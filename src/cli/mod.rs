@@ -3,19 +3,23 @@
 mod breaker;
 mod cache;
 mod config;
+mod data;
 mod exit;
 mod explain;
 mod flags;
 mod gameday;
 mod gameday_toolkit;
+mod journal;
 mod ledger;
 mod live;
+mod migrate;
 mod output;
 mod replay;
 mod run;
 mod session;
 mod slo;
 mod summary;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -65,6 +69,12 @@ enum Sub {
     Breaker(breaker::BreakerArgs),
     /// The audit ledger
     Ledger(ledger::LedgerArgs),
+    /// The durable journal: ask, look back, verify, export
+    Journal(journal::JournalArgs),
+    /// One number's way through the chain, middleware by middleware
+    Trace(trace::TraceArgs),
+    /// The schema of the repository's database
+    Migrate(migrate::MigrateArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
     /// Feature flags: list, evaluate, check and compare definitions
@@ -94,6 +104,9 @@ pub fn main() -> ExitCode {
         Some(Sub::Replay(args)) => replay::main(&args),
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
+        Some(Sub::Journal(args)) => journal::main(&args),
+        Some(Sub::Trace(args)) => trace::main(&args),
+        Some(Sub::Migrate(args)) => migrate::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
         Some(Sub::Flags(args)) => flags::main(&args),
         Some(Sub::Slo(args)) => slo::main(&args),

@@ -150,6 +150,8 @@ pub struct RunArgs {
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    data: super::data::DataArgs,
     /// Without the line that says what begins
     #[arg(long)]
     no_banner: bool,
@@ -351,7 +353,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     let write_error = WriteError::default();
     let events = if args.verbose {
         EventMask::ALL
-    } else if args.record.is_some() {
+    } else if args.record.is_some() || args.data.journals() {
         EventMask::operations()
     } else {
         EventMask::NONE
@@ -365,6 +367,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         results: true,
         leaves: args.ledger.is_some(),
         calls: args.record.is_some(),
+        keep: args.data.keeps(),
+        readings: None,
         flags: args.flag.clone(),
         definitions: super::flags::definitions(&settings)?,
         playbook: None,
@@ -378,6 +382,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         return super::output::print(&summary::flags(&engine.snapshot().flags));
     }
     let info = engine.info().clone();
+    let kept = args.data.open(&mut engine, &settings)?;
     let given = args.given();
     let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let blocks = args.ledger.as_ref().map(|path| ledger_sink(path, &write_error)).transpose()?;
@@ -402,7 +407,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     };
     let bar = progress(args, info.total);
     let sinks = Sinks {
-        frame: frames(args.verbose, recording.as_ref()),
+        frame: kept.frames(frames(args.verbose, recording.as_ref())),
+        kept: kept.sink(),
         result: Some(result),
         block: blocks,
         progress: bar.as_ref().map(|bar| advance(bar.clone())),
@@ -430,6 +436,9 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    // Whatever becomes of stdout, what was brought is kept first.
+    engine.hide_journal();
+    let told = kept.finish(args.quiet);
     let (seconds, head) = (if args.clock.simulated { None } else { Some(took) }, engine.ledger_head());
     let summary = summary::of(&engine, seconds, head.clone());
     if let Ok(mut out) = out.lock() {
@@ -446,6 +455,7 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(recording) = recording {
         recording.finish(head)?;
     }
+    told?;
     if let Some(failure) = write_error.take() {
         return Err(failure);
     }

@@ -37,6 +37,8 @@ pub enum Pace {
 pub struct Sinks {
     /// Every frame.
     pub frame: Option<Sink<Arc<Frame>>>,
+    /// Every finished evaluation, in order of completion, with when: for what is kept. It comes before all others.
+    pub kept: Option<Sink<Vec<(Timestamp, Evaluation)>>>,
     /// Every finished evaluation, in order of admission.
     pub result: Option<Sink<Evaluation>>,
     /// Every block of the ledger.
@@ -164,6 +166,12 @@ fn obey(engine: &mut Engine, order: Order) {
 }
 
 fn deliver(engine: &mut Engine, sinks: &mut Sinks) -> std::ops::ControlFlow<()> {
+    if let Some(sink) = &mut sinks.kept {
+        let batch = engine.take_kept();
+        if !batch.is_empty() {
+            sink(batch)?;
+        }
+    }
     if let Some(sink) = &mut sinks.result {
         while let Some(evaluation) = engine.next_result() {
             sink(evaluation)?;

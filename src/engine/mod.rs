@@ -30,6 +30,7 @@ pub mod seed;
 mod service_time;
 pub mod settings;
 pub mod tally;
+pub mod trace;
 mod waiting;
 pub mod workload;
 
@@ -154,6 +155,10 @@ pub struct Options {
     pub leaves: bool,
     /// Whether frames tell what became of each call that reached a breaker.
     pub calls: bool,
+    /// Whether finished evaluations are kept until they are taken, in order of completion: for journal and repository.
+    pub keep: bool,
+    /// Where the stopwatch's readings around each middleware go; only on the wall clock, and for a single evaluation.
+    pub readings: Option<trace::Readings>,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
     /// The flags of the file that the settings name.
@@ -174,6 +179,8 @@ impl Options {
             results: false,
             leaves: false,
             calls: false,
+            keep: false,
+            readings: None,
             flags: Vec::new(),
             definitions: None,
             playbook: None,
@@ -282,6 +289,9 @@ pub struct Engine {
     watched: bool,
     ledger: Option<Ledger>,
     results: Option<Results>,
+    /// Finished since they were taken last, for whoever keeps them.
+    kept: Option<Vec<(Timestamp, Evaluation)>>,
+    readings: Option<trace::Readings>,
     playbook: Option<Arc<dyn Playbook>>,
     director: Option<Box<dyn Director>>,
     drill: Option<DrillView>,
@@ -324,8 +334,21 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, calls, flags, definitions, playbook } =
-            options;
+        let Options {
+            seed,
+            wall,
+            workload,
+            events,
+            event_limit,
+            results,
+            leaves,
+            calls,
+            keep,
+            readings,
+            flags,
+            definitions,
+            playbook,
+        } = options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
@@ -422,6 +445,8 @@ impl Engine {
             out,
             ledger,
             results: results.then(Results::default),
+            kept: keep.then(Vec::new),
+            readings,
             playbook,
             director: None,
             drill: None,
@@ -541,7 +566,9 @@ impl Engine {
                     if waiting.resting {
                         self.try_again(waiting.context, at);
                     } else {
-                        self.complete(&mut waiting.context, Some(waiting.answer), at, None);
+                        let read = self.wall.filter(|_| self.readings.is_some()).map(|clock| self.reading(clock));
+                        let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
+                        self.complete(&mut waiting.context, Some(waiting.answer), at, stopwatch);
                     }
                     done += 1;
                 }
@@ -606,10 +633,22 @@ impl Engine {
         context.dependency = self.dependencies.of(number);
         // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
         let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
-        let read = wall.map(|clock| move || clock.now().as_nanos());
+        let read = wall.map(|clock| self.reading(clock));
         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
         let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
         self.go(context, flow, stopwatch);
+    }
+
+    /// Reads the clock, and writes each reading down where that is asked for.
+    fn reading(&self, clock: WallClock) -> impl Fn() -> u64 + use<> {
+        let readings = self.readings.clone();
+        move || {
+            let now = clock.now().as_nanos();
+            if let Some(readings) = &readings {
+                readings.note(now);
+            }
+            now
+        }
     }
 
     /// On with an evaluation that has come in as far as `flow` says.
@@ -702,6 +741,9 @@ impl Engine {
         if let Some(director) = &mut self.director {
             director.observe(self.now, &evaluation, response);
             self.direct();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push((self.now, evaluation.clone()));
         }
         if let Some(results) = &mut self.results {
             results.put(evaluation);
@@ -1139,6 +1181,21 @@ impl Engine {
     /// The next finished evaluation in order of admission, for engines that keep results.
     pub fn next_result(&mut self) -> Option<Evaluation> {
         self.results.as_mut()?.take()
+    }
+
+    /// The evaluations that finished since the last call, for engines that keep them: in order of completion, with when.
+    pub fn take_kept(&mut self) -> Vec<(Timestamp, Evaluation)> {
+        self.kept.as_mut().map(|kept| std::mem::replace(kept, Vec::with_capacity(kept.len()))).unwrap_or_default()
+    }
+
+    /// From now on the journal's view tells how the durable one stands.
+    pub fn show_journal(&mut self, durable: crate::records::journal::store::Appender) {
+        self.mechanisms.journal.show(durable);
+    }
+
+    /// Lets go of the durable journal, so that its writer can end; the view tells how it stood last.
+    pub fn hide_journal(&mut self) {
+        self.mechanisms.journal.hide();
     }
 
     /// The ledger's blocks closed since the last call.
