@@ -219,7 +219,7 @@ fn bad_input_is_refused_with_its_place_and_nothing_is_run() {
         assert_eq!(ran.code, 2);
         assert_eq!(ran.stdout, "");
         for said in
-            ["experiment.json:42:17: the provider `python` (chaosk8s.pod) is not supported", "process or http", "EFP-"]
+            ["experiment.json:39:17: the provider `python` (chaosk8s.pod) is not supported", "process or http", "EFP-"]
         {
             assert!(ran.stderr.contains(said), "`{said}` is missing in {}", ran.stderr);
         }

@@ -67,7 +67,7 @@ enum Sub {
 
 /// Where flags come from.
 #[derive(Debug, Args)]
-struct From {
+struct FlagSource {
     /// A file of definitions in place of the configuration's flags
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -81,7 +81,7 @@ struct From {
 #[derive(Debug, Args)]
 struct ListArgs {
     #[command(flatten)]
-    from: From,
+    from: FlagSource,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -104,7 +104,7 @@ struct EvalArgs {
     #[arg(long, requires = "file")]
     lenient: bool,
     #[command(flatten)]
-    from: From,
+    from: FlagSource,
     /// How it is printed
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -173,7 +173,7 @@ enum Type {
     Object,
 }
 
-impl std::convert::From<FlagsError> for Failure {
+impl From<FlagsError> for Failure {
     fn from(error: FlagsError) -> Self {
         Self::new(Exit::Usage, Some(error.code()), error.to_string())
     }
@@ -261,7 +261,7 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-impl From {
+impl FlagSource {
     /// The flags, over the configured rules.
     fn set(&self, lenient: bool) -> Result<FlagSet, Failure> {
         let settings = load(&Settings::default(), &self.source, &[])?.value;

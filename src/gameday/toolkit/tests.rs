@@ -15,8 +15,7 @@ fn with(path: &str, value: Value) -> Value {
         "steady-state-hypothesis": {"title": "h", "probes": [
             {"type": "probe", "name": "p", "tolerance": 0, "provider": {"type": "process", "path": "true"}}
         ]},
-        "method": [{"type": "action", "name": "a", "provider": {"type": "http", "url": "http://localhost/"}}],
-        "rollbacks": []
+        "method": [{"type": "action", "name": "a", "provider": {"type": "http", "url": "http://localhost/"}}]
     });
     let (parent, key) = path.rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap();
@@ -54,7 +53,7 @@ fn every_bad_input_has_one_message_with_its_place_and_what_would_be_right() {
         (with("/tags", json!("x")), &["`tags` is a list, not a text"]),
         (with("/method", json!(null)), &["needs a `method`", "[]"]),
         (with("/method", json!({})), &["`method` is a list, not a mapping"]),
-        (with("/rollback", json!([])), &["unknown key `rollback`"]),
+        (with("/rollback", json!([])), &["28:3", "unknown key `rollback`; did you mean `rollbacks`?"]),
         (with("/extensions", json!([{}])), &["an extension needs a `name`"]),
         (with("/contributions", json!(1)), &["`contributions` is a mapping"]),
         (with("/controls", json!([{"name": "c"}])), &["`controls` are not supported", "chaos"]),
@@ -107,7 +106,7 @@ fn every_bad_input_has_one_message_with_its_place_and_what_would_be_right() {
         (activity("ref", json!("q")), &["no activity `q` to refer to"]),
         (
             provider(json!({"type": "python", "module": "chaosk8s.pod"})),
-            &["17:15", "`python` (chaosk8s.pod) is not supported", "process or http", "chaos"],
+            &["23:17", "`python` (chaosk8s.pod) is not supported", "process or http", "chaos"],
         ),
         (provider(json!({"type": "proces"})), &["no provider `proces`; did you mean `process`?"]),
         (process("path", json!("no-such-program-anywhere")), &["no program `no-such-program-anywhere` on PATH"]),
@@ -159,7 +158,7 @@ fn texts_that_are_no_documents_have_their_place() {
     assert!(parse("title: [1\nb: 2\n", "x.yaml").starts_with("x.yaml:"));
     assert!(parse("{}", "x.txt").contains(".json, .yaml or .yml"));
     let line = format!("{{\"title\": \"{}\", \"description\": 3}}", "x".repeat(300));
-    assert!(parse(&line, "x.json").starts_with("x.json:1:329: `description` is a text"), "{}", parse(&line, "x.json"));
+    assert!(parse(&line, "x.json").starts_with("x.json:1:330: `description` is a text"), "{}", parse(&line, "x.json"));
 }
 
 #[test]
@@ -181,7 +180,7 @@ fn a_tolerance_may_be_a_variable() {
 
 #[test]
 fn the_probe_of_a_tolerance_is_given_the_output() {
-    // The output is the last argument, so that `$3` is it: sh -c SCRIPT name value OUTPUT.
+    // sh -c SCRIPT value OUTPUT: the output is the first argument of the script.
     let script = "case \"$1\" in *'\"status\":0'*) exit 0;; *) exit 1;; esac";
     for (path, verdict) in [("true", Verdict::Held), ("false", Verdict::NeverRan)] {
         let provider = json!({"type": "process", "path": "sh", "arguments": {"-c": script}});

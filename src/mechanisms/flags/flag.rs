@@ -326,6 +326,43 @@ impl Buckets {
     }
 }
 
+/// Buckets of numbers that came lately, so that a number that comes again is not hashed again. A bucket never changes, so
+/// nothing in here is ever wrong.
+#[derive(Debug, Clone)]
+pub struct Memo(Vec<(i64, u32)>);
+
+impl Memo {
+    /// How many numbers it holds; a power of two.
+    const SIZE: usize = 1 << 10;
+
+    /// An empty one.
+    pub fn new() -> Self {
+        // A number is only ever sought in its own place, so the number after it marks an empty one.
+        Self((0..Self::SIZE).map(|place| (place as i64 + 1, 0)).collect())
+    }
+
+    /// The bucket of `number`, from `find` if it is not known.
+    #[inline]
+    pub fn of(&mut self, number: i64, find: impl FnOnce() -> u32) -> u32 {
+        // The last bits, also of a negative number.
+        let place = number as usize & (Self::SIZE - 1);
+        match self.0.get_mut(place) {
+            Some((known, bucket)) if *known == number => *bucket,
+            Some(entry) => {
+                *entry = (number, find());
+                entry.1
+            }
+            None => find(),
+        }
+    }
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The first bucket that is not in a rollout of this percentage.
 pub fn bound(percentage: f64) -> u64 {
     (percentage.clamp(0.0, 100.0) / 100.0 * 4_294_967_295.0).ceil() as u64 + u64::from(percentage >= 100.0)
@@ -358,6 +395,25 @@ mod tests {
                 assert_eq!(text.text(), number.to_string());
             }
         }
+    }
+
+    #[test]
+    fn a_memo_is_never_wrong() {
+        let buckets = Buckets::new("wuzz_rule_experimental");
+        let mut memo = Memo::new();
+        let mut asked = 0;
+        let size = Memo::SIZE as i64;
+        let numbers = [0, 1, size, 0, size + 1, 1, -1, size - 1, -1, -size, i64::MIN, i64::MAX, 0, 0];
+        for number in numbers.into_iter().chain(-3 * size..3 * size).chain(numbers) {
+            let bucket = buckets.of(&Decimal::new(number));
+            let found = memo.of(number, || {
+                asked += 1;
+                bucket
+            });
+            assert_eq!(found, bucket, "{number}");
+        }
+        assert!(memo.of(0, || unreachable!("it is known")) > 0);
+        assert!(asked > 3 * size);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! ```
 
 mod config;
+mod entry;
 mod error;
 pub mod flag;
 pub mod flagd;

@@ -12,214 +12,13 @@ use crate::domain::text::nearest;
 use crate::domain::{RuleMask, RuleSet, Timestamp};
 
 use super::config::FlagConfig;
+use super::entry::{Decider, Flag, Source};
 use super::error::FlagsError;
-use super::flag::{self, Buckets, Decimal, Lifecycle, Rollout, Sieve, Target};
-use super::flagd::definitions::Definition;
+use super::flag::Decimal;
 use super::flagd::{Definitions, Explanation, FailureKind, Generation, Node, Resolution};
 use super::order::{Needs, order};
-use super::reason::{Reason, Reasons};
+use super::reason::Reason;
 use super::view::FlagView;
-
-/// As it was written.
-#[derive(Debug, Clone, PartialEq)]
-enum Source {
-    Native(FlagConfig),
-    Flagd(Arc<Definition>),
-}
-
-/// What decides beyond being enabled.
-#[derive(Debug)]
-enum Decider {
-    Boolean,
-    Percentage { percentage: f64, bound: u64, buckets: Buckets },
-    Target(Target),
-    Prime(Sieve),
-    Flagd(Arc<Definition>),
-}
-
-/// One flag with what became of it.
-#[derive(Debug)]
-pub(super) struct Flag {
-    pub name: String,
-    pub enabled: bool,
-    lifecycle: Lifecycle,
-    source: Source,
-    decider: Decider,
-    /// Places of the flags that it depends on; all before its own.
-    needs: Vec<usize>,
-    /// The bit of its rule, if it has one.
-    mask: u64,
-    /// Whether a rule depends on it, itself or through others.
-    pub decides: bool,
-    tally: Tally,
-    pub changed: Option<(String, Timestamp)>,
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    on: u64,
-    reasons: Reasons,
-    variants: Vec<u64>,
-    error: Option<String>,
-}
-
-impl Flag {
-    fn new(name: &str, source: Source, names: &BTreeMap<&str, usize>, rules: &RuleSet) -> Self {
-        let (enabled, lifecycle, decider, variants) = match &source {
-            Source::Native(config) => {
-                let decider = match &config.rollout {
-                    Rollout::Boolean => Decider::Boolean,
-                    Rollout::Percentage { percentage } => Decider::Percentage {
-                        percentage: *percentage,
-                        bound: flag::bound(*percentage),
-                        buckets: Buckets::new(name),
-                    },
-                    Rollout::Targeting { rule: Target::Prime } => Decider::Prime(Sieve::new()),
-                    Rollout::Targeting { rule } => Decider::Target(rule.clone()),
-                };
-                (config.enabled, config.lifecycle, decider, 0)
-            }
-            Source::Flagd(definition) => {
-                let decider = Decider::Flagd(Arc::clone(definition));
-                (definition.enabled, definition.lifecycle, decider, definition.variants.len())
-            }
-        };
-        let mut flag = Self {
-            name: name.to_owned(),
-            enabled,
-            lifecycle,
-            source,
-            decider,
-            needs: Vec::new(),
-            mask: 0,
-            decides: false,
-            tally: Tally { variants: vec![0; variants], ..Tally::default() },
-            changed: None,
-        };
-        flag.needs = flag.depends_on().iter().filter_map(|need| names.get(need.as_str()).copied()).collect();
-        let rule = flag.label().and_then(|label| rules.rules().iter().position(|rule| rule.label == label));
-        flag.mask = rule.map_or(0, |at| RuleMask::NONE.with(at).0);
-        flag.decides = rule.is_some();
-        flag
-    }
-
-    fn depends_on(&self) -> &[String] {
-        match &self.source {
-            Source::Native(config) => &config.depends_on,
-            Source::Flagd(definition) => &definition.depends_on,
-        }
-    }
-
-    fn label(&self) -> Option<&str> {
-        match &self.source {
-            Source::Native(config) => config.rule.as_deref(),
-            Source::Flagd(definition) => definition.label.as_deref(),
-        }
-    }
-
-    /// In words; see [`FlagView::rollout`].
-    pub fn rollout(&self, generation: Generation) -> String {
-        match &self.decider {
-            Decider::Boolean => Rollout::Boolean.text(),
-            Decider::Percentage { percentage, .. } => Rollout::Percentage { percentage: *percentage }.text(),
-            Decider::Target(target) => target.text(),
-            Decider::Prime(_) => Target::Prime.text(),
-            Decider::Flagd(definition) if definition.is_split() => format!("fractional {generation}"),
-            Decider::Flagd(definition) if definition.targeting.is_some() => "targeting".into(),
-            Decider::Flagd(definition) => definition
-                .default
-                .and_then(|at| definition.variants.get(at))
-                .map_or_else(|| "-".into(), |(name, _)| name.clone()),
-        }
-    }
-
-    /// Rolls it out to another share.
-    pub fn roll(&mut self, to: f64) -> Result<(), FlagsError> {
-        if !(0.0..=100.0).contains(&to) {
-            return Err(FlagsError::Percentage { flag: self.name.clone(), percentage: to });
-        }
-        let Decider::Percentage { percentage, bound, .. } = &mut self.decider else {
-            return Err(FlagsError::NotPercentage(self.name.clone()));
-        };
-        *percentage = to;
-        *bound = flag::bound(to);
-        Ok(())
-    }
-
-    /// Takes it on in its life.
-    pub fn become_(&mut self, to: Lifecycle) -> Result<(), FlagsError> {
-        if !self.lifecycle.may_become(to) {
-            return Err(FlagsError::Lifecycle { flag: self.name.clone(), from: self.lifecycle, to });
-        }
-        self.lifecycle = to;
-        Ok(())
-    }
-
-    pub const fn lifecycle(&self) -> Lifecycle {
-        self.lifecycle
-    }
-
-    /// A number's bucket and the first that is not in the rollout, of a flag that is rolled out by percentage.
-    pub fn bucket(&self, number: i64) -> Option<(u32, u64)> {
-        match &self.decider {
-            Decider::Percentage { bound, buckets, .. } => Some((buckets.of(&Decimal::new(number)), *bound)),
-            _ => None,
-        }
-    }
-
-    /// The flag goes on as `old` did, whose definition is the same: what operators set and what was counted.
-    fn continues(&mut self, old: &mut Self) {
-        self.enabled = old.enabled;
-        self.lifecycle = old.lifecycle;
-        if let Decider::Percentage { percentage, .. } = &old.decider {
-            // It was a percentage before.
-            let _ = self.roll(*percentage);
-        }
-        self.tally = std::mem::take(&mut old.tally);
-        self.changed = old.changed.take();
-    }
-
-    fn view(&self, generation: Generation) -> FlagView {
-        let definition = match &self.source {
-            Source::Flagd(definition) => Some(definition),
-            Source::Native(_) => None,
-        };
-        let variants = definition.map(|definition| {
-            let names = definition.variants.iter().map(|(name, _)| name.clone());
-            names.zip(self.tally.variants.iter().copied()).collect()
-        });
-        let targeting =
-            definition.and_then(|definition| definition.rule.as_ref()).map(|rule| shortened(&rule.to_string()));
-        FlagView {
-            name: self.name.clone(),
-            rollout: self.rollout(generation),
-            enabled: self.enabled,
-            lifecycle: self.lifecycle,
-            description: match &self.source {
-                Source::Native(config) => config.description.clone(),
-                Source::Flagd(definition) => definition.description.clone(),
-            },
-            depends_on: self.depends_on().to_vec(),
-            rule: self.label().map(str::to_owned),
-            evaluations: self.tally.reasons.total(),
-            on: self.tally.on,
-            reasons: self.tally.reasons.given(),
-            variants: variants.unwrap_or_default(),
-            targeting,
-            error: self.tally.error.clone(),
-            changed: self.changed.clone(),
-        }
-    }
-}
-
-/// A text of at most 400 characters.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 400;
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
 
 /// How a set differs from the one before.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -251,8 +50,6 @@ pub struct FlagSet {
     flags: Vec<Flag>,
     /// Whether each is on for the number at hand; kept to save an allocation per evaluation.
     on: Vec<bool>,
-    /// Whether a number's text is needed.
-    textual: bool,
     definitions: Option<Definitions>,
     /// Where targeting keeps what it needs while it is evaluated.
     arena: Bump,
@@ -319,8 +116,7 @@ impl FlagSet {
                 }
             }
         }
-        let textual = flags.iter().any(|flag| matches!(flag.decider, Decider::Percentage { .. } | Decider::Flagd(_)));
-        Ok(Self { on: vec![false; flags.len()], flags, textual, definitions, arena: Bump::new() })
+        Ok(Self { on: vec![false; flags.len()], flags, definitions, arena: Bump::new() })
     }
 
     /// The flags go on as those of `old` did where their definitions are the same.
@@ -406,26 +202,33 @@ impl FlagSet {
         attributes: &[(String, String)],
         all: bool,
     ) -> RuleMask {
-        let Self { flags, on, textual, definitions, arena } = self;
+        let Self { flags, on, definitions, arena } = self;
         let mut off = RuleMask::NONE;
-        let text = textual.then(|| Decimal::new(number));
+        // Made when the first flag needs it.
+        let mut text: Option<Decimal> = None;
         for place in 0..flags.len() {
             let Some(flag) = flags.get_mut(place).filter(|flag| all || flag.decides) else { continue };
             let (is_on, variant, reason) = match flag.held_back(on) {
                 Some(reason) => (false, None, reason),
-                None => match &flag.decider {
+                None => match &mut flag.decider {
                     Decider::Boolean => (true, None, Reason::Static),
-                    Decider::Percentage { bound, buckets, .. } => {
-                        let is_in = match (*bound, &text) {
-                            (0, _) | (_, None) => false,
-                            (bound, Some(text)) => bound > u64::from(u32::MAX) || u64::from(buckets.of(text)) < bound,
+                    Decider::Percentage { bound, buckets, memo, .. } => {
+                        let is_in = match *bound {
+                            0 => false,
+                            all if all > u64::from(u32::MAX) => true,
+                            bound => {
+                                let bucket =
+                                    memo.of(number, || buckets.of(text.get_or_insert_with(|| Decimal::new(number))));
+                                u64::from(bucket) < bound
+                            }
                         };
                         (is_in, None, Reason::Split)
                     }
                     Decider::Target(target) => picked(target.picks(number)),
                     Decider::Prime(sieve) => picked(sieve.is_prime(number)),
                     Decider::Flagd(definition) => {
-                        let (Some(definitions), Some(text)) = (&*definitions, &text) else { continue };
+                        let Some(definitions) = &*definitions else { continue };
+                        let text = &*text.get_or_insert_with(|| Decimal::new(number));
                         let context = || context(arena, &flag.name, number, text, now, attributes);
                         let decision = definition.decide(definitions.engine(), arena, context);
                         if let Some(failure) = decision.failure
@@ -554,25 +357,6 @@ impl FlagSet {
             nodes.extend(definitions.explain(name, context, now).nodes);
         }
         Ok(Explanation { flag: name.to_owned(), generation: self.generation(), resolution, nodes })
-    }
-}
-
-impl Flag {
-    /// Why it is off before anything is decided.
-    fn held_back(&self, on: &[bool]) -> Option<Reason> {
-        self.held_back_by(|| self.needs.iter().all(|need| on.get(*need).copied().unwrap_or(false)))
-    }
-
-    fn held_back_by(&self, met: impl FnOnce() -> bool) -> Option<Reason> {
-        if !self.enabled {
-            Some(Reason::Disabled)
-        } else if !self.lifecycle.is_live() {
-            Some(Reason::Inactive)
-        } else if !met() {
-            Some(Reason::DependencyNotMet)
-        } else {
-            None
-        }
     }
 }
 
