@@ -155,7 +155,7 @@ fn a_game_day_runs_from_the_menu_to_its_verdict() {
     console.press("\r");
     console.expect("Start game day modulo_meltdown?");
     console.press("y");
-    console.expect("phase 2 of 5");
+    console.expect("phase 2 of 6");
     console.expect("Modulo meltdown: held after");
     console.press("q");
     assert_eq!(console.end(), 0);

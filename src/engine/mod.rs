@@ -326,6 +326,8 @@ impl Engine {
         let mut settings = settings.clone();
         // Only work, however long it takes.
         settings.cache.warming.enabled = false;
+        // Read and checked by whoever makes the engine.
+        settings.feature_flags.file = None;
         Self::new(&settings, Options::simulated(0)).map(drop)
     }
 

@@ -59,19 +59,19 @@ impl Scenarios {
     /// The files in scenarios/, which are built in: name and text.
     pub const fn files() -> &'static [(&'static str, &'static str)] {
         &[
-            ("cache_stampede.yaml", include_str!("../../scenarios/cache_stampede.yaml")),
-            ("cascading_failure.yaml", include_str!("../../scenarios/cascading_failure.yaml")),
             ("confidence_crisis.yaml", include_str!("../../scenarios/confidence_crisis.yaml")),
-            ("flag_rollout_gone_wrong.yaml", include_str!("../../scenarios/flag_rollout_gone_wrong.yaml")),
-            ("inventory_degradation.yaml", include_str!("../../scenarios/inventory_degradation.yaml")),
             ("modulo_meltdown.yaml", include_str!("../../scenarios/modulo_meltdown.yaml")),
+            ("slow_burn.yaml", include_str!("../../scenarios/slow_burn.yaml")),
+            ("total_chaos.yaml", include_str!("../../scenarios/total_chaos.yaml")),
+            ("retry_storm.yaml", include_str!("../../scenarios/retry_storm.yaml")),
+            ("cache_stampede.yaml", include_str!("../../scenarios/cache_stampede.yaml")),
+            ("flag_rollout_gone_wrong.yaml", include_str!("../../scenarios/flag_rollout_gone_wrong.yaml")),
             ("month_of_slow_burn.yaml", include_str!("../../scenarios/month_of_slow_burn.yaml")),
+            ("cascading_failure.yaml", include_str!("../../scenarios/cascading_failure.yaml")),
+            ("inventory_degradation.yaml", include_str!("../../scenarios/inventory_degradation.yaml")),
             ("notification_overload.yaml", include_str!("../../scenarios/notification_overload.yaml")),
             ("order_service_latency.yaml", include_str!("../../scenarios/order_service_latency.yaml")),
             ("payment_provider_failure.yaml", include_str!("../../scenarios/payment_provider_failure.yaml")),
-            ("retry_storm.yaml", include_str!("../../scenarios/retry_storm.yaml")),
-            ("slow_burn.yaml", include_str!("../../scenarios/slow_burn.yaml")),
-            ("total_chaos.yaml", include_str!("../../scenarios/total_chaos.yaml")),
         ]
     }
 

@@ -34,8 +34,8 @@ fn run(engine: &mut Engine, evaluations: u64) {
 
 /// Until the drill is over, in large steps.
 fn run_out(engine: &mut Engine) -> DrillView {
-    engine.stop_after_drill();
-    while let Some(due) = engine.next_due() {
+    while engine.drill().is_some_and(|drill| drill.verdict == Verdict::Running) {
+        let Some(due) = engine.next_due() else { break };
         engine.advance(due + std::time::Duration::from_secs(1), 100_000);
     }
     engine.drill().unwrap()
@@ -86,7 +86,7 @@ fn is_long(scenario: &Scenario) -> bool {
 fn every_shipped_scenario_comes_to_the_verdict_that_it_announces_over_twenty_seeds() {
     assert_eq!(Scenarios::built_in().unwrap().all().len(), 13);
     shipped_over(0..20, |scenario| !is_long(scenario));
-    shipped_over(0..2, is_long);
+    shipped_over(0..1, is_long);
 }
 
 #[test]
