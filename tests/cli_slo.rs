@@ -87,19 +87,19 @@ fn what_is_wrong_is_one_error_with_the_file_the_place_and_the_rule() {
         (
             "isRolling: true",
             "isRolling: false",
-            ":24:5: spec.timeWindow.0: it neither rolls nor",
+            ":23:5: spec.timeWindow.0: it neither rolls nor",
             "a window is one of both",
         ),
         (
             "isRolling: true",
             "calendar: { startTime: 2026-01-01 00:00:00, timeZone: Mars/Base }",
-            ":25:7: spec.timeWindow.0.calendar: there is no time zone `Mars/Base`",
+            ":24:7: spec.timeWindow.0.calendar: there is no time zone `Mars/Base`",
             "a date and a zone",
         ),
         (
             "duration: 30d",
             "duration: 30x",
-            ":24:17: spec.timeWindow[0].duration: `30x` is no duration",
+            ":23:7: spec.timeWindow[0].duration: `30x` is no duration",
             "m h d w M Q Y",
         ),
         ("target: 0.99", "target: 1", ":27:7: spec.objectives.0.target: it is no target", "from 0 to below 1"),
