@@ -96,12 +96,7 @@ fn what_is_wrong_is_one_error_with_the_file_the_place_and_the_rule() {
             ":24:7: spec.timeWindow.0.calendar: there is no time zone `Mars/Base`",
             "a date and a zone",
         ),
-        (
-            "duration: 30d",
-            "duration: 30x",
-            ":23:7: spec.timeWindow[0].duration: `30x` is no duration",
-            "m h d w M Q Y",
-        ),
+        ("duration: 30d", "duration: 30x", ":23:7: spec.timeWindow[0].duration: `30x` is no duration", "m h d w M Q Y"),
         ("target: 0.99", "target: 1", ":27:7: spec.objectives.0.target: it is no target", "from 0 to below 1"),
         ("target: 0.99", "targetPercent: 100", ":27:7: spec.objectives.0.targetPercent: it is no", "below 100"),
         ("target: 0.99", "target: many", "target", "expected f64"),
