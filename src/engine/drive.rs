@@ -54,6 +54,8 @@ pub type Sink<T> = Box<dyn FnMut(T) -> std::ops::ControlFlow<()> + Send>;
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// On the virtual clock, unpaced: virtual time between frames.
 const VIRTUAL_FRAME_INTERVAL: Duration = Duration::from_millis(100);
+/// The same where nobody wants frames: at a low rate, what is due in this time is done between two looks at commands.
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(60);
 /// How many evaluations are done between two looks at commands and frames.
 const BURST: usize = 2_048;
 
@@ -98,8 +100,8 @@ pub async fn drive(
 ) -> Engine {
     let (checked, mut reports) = mpsc::unbounded_channel::<Checked>();
     let clock = engine.wall.unwrap_or_else(WallClock::start);
-    let mut timing = Timing::new(&engine, clock, pace);
     let framed = frames.is_some() || sinks.frame.is_some();
+    let mut timing = Timing::new(&engine, clock, pace, framed);
     let mut open = true;
     loop {
         while let Ok(order) = inbox.try_recv() {
@@ -192,13 +194,14 @@ struct Timing {
     pace: Option<Pace>,
     began: Timestamp,
     next_frame: Timestamp,
+    framed: bool,
     drawn: u64,
 }
 
 impl Timing {
-    fn new(engine: &Engine, clock: WallClock, pace: Pace) -> Self {
+    fn new(engine: &Engine, clock: WallClock, pace: Pace, framed: bool) -> Self {
         let pace = engine.wall.is_none().then_some(pace);
-        Self { clock, pace, began: engine.now(), next_frame: engine.now(), drawn: u64::MAX }
+        Self { clock, pace, began: engine.now(), next_frame: engine.now(), framed, drawn: u64::MAX }
     }
 
     fn interval(&self) -> Duration {
@@ -214,6 +217,9 @@ impl Timing {
         match self.pace {
             None => self.clock.now(),
             Some(Pace::Times(times)) => self.began + self.clock.now().since(self.clock.began()).mul_f64(times),
+            Some(Pace::Unpaced) if !self.framed => {
+                engine.next_due().map_or(self.next_frame, |due| due + UNWATCHED_INTERVAL)
+            }
             // Up to the next frame; when nothing happens before it, straight to what happens next.
             Some(Pace::Unpaced) => self.next_frame.max(engine.next_due().unwrap_or(self.next_frame)),
         }

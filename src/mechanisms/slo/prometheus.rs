@@ -16,6 +16,8 @@ use super::spec::{Budgeting, BurnRule, Indicator, SloSpec, Window, percent, shor
 
 /// The counter of good events.
 pub const GOOD: &str = "fizzops_slo_good_total";
+/// The recorded share of each slice of time that is good.
+const SLICES: &str = "slo:sli_slice:good_ratio";
 /// The counter of all events.
 pub const EVENTS: &str = "fizzops_slo_events_total";
 
@@ -39,6 +41,17 @@ fn objective(text: &mut String, spec: &SloSpec, minimum: u64) -> std::fmt::Resul
     let name = &spec.name;
     let period = spec.window.seconds();
     let of = format!("{{slo=\"{name}\"}}");
+    if let Some(seconds) = spec.budgeting.slice() {
+        // Once a slice, so that a long window reads a sample a slice.
+        let slice = shorthand(seconds);
+        writeln!(text, "  - name: fizzops-slo-slices-{name}\n    interval: {slice}\n    rules:")?;
+        let ratio = good_ratio(spec, &slice);
+        let judged = match spec.budgeting {
+            Budgeting::Timeslices { target, .. } => format!("({ratio}) >= bool {target}"),
+            _ => ratio,
+        };
+        record(text, SLICES, &judged, spec)?;
+    }
     writeln!(text, "  - name: fizzops-slo-sli-{name}\n    rules:")?;
     let windows: BTreeSet<u64> =
         spec.rules.iter().flat_map(|rule| [Some(rule.long), rule.short]).flatten().chain([period]).collect();
@@ -92,14 +105,7 @@ fn error_ratio(spec: &SloSpec, seconds: u64) -> String {
     let window = shorthand(seconds);
     match spec.budgeting {
         Budgeting::Occurrences => format!("1 - ({})", good_ratio(spec, &window)),
-        Budgeting::Timeslices { seconds, target } => {
-            let slice = shorthand(seconds);
-            format!("1 - avg_over_time((({}) >= bool {target})[{window}:{slice}])", good_ratio(spec, &slice))
-        }
-        Budgeting::RatioTimeslices { seconds } => {
-            let slice = shorthand(seconds);
-            format!("1 - avg_over_time(({})[{window}:{slice}])", good_ratio(spec, &slice))
-        }
+        _ => format!("1 - avg_over_time({SLICES}{{slo=\"{}\"}}[{window}])", spec.name),
     }
 }
 

@@ -172,7 +172,7 @@ impl Documents {
 }
 
 fn put<S: DeserializeOwned>(all: &mut Vec<Written<S>>, text: &str, origin: Origin) -> Result<(), Diagnostic> {
-    let object: Object<S> = parse(text, &origin.file)?;
+    let object: Object<S> = parse(text, &origin.file).map_err(|error| placed(error, text))?;
     let name = &object.metadata.name;
     const RULE: &str = "a name has 1 to 63 of a-z 0-9 -, and a letter or a digit at both ends (RFC 1123)";
     let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
@@ -187,4 +187,19 @@ fn put<S: DeserializeOwned>(all: &mut Vec<Written<S>>, text: &str, origin: Origi
     }
     all.push(Written { origin, object });
     Ok(())
+}
+
+/// The error where its key is, rather than where the section around it begins.
+fn placed(mut error: Diagnostic, text: &str) -> Diagnostic {
+    let Some((path, rest)) = error.problem.split_once(": ") else { return error };
+    if !path.starts_with("spec") && !path.starts_with("metadata") {
+        return error;
+    }
+    let (line, column) = locate(text, &path.replace('[', ".").replace(']', ""));
+    // The parser names the section once more.
+    let rest = rest.split_once(": ").filter(|(section, _)| path.starts_with(section)).map_or(rest, |(_, rest)| rest);
+    error.problem = format!("{path}: {rest}");
+    error.place = Some((line, column));
+    error.source = text.lines().nth(line - 1).unwrap_or_default().to_owned();
+    error
 }
