@@ -156,8 +156,8 @@ pub struct Recording {
 
 /// What the index begins and ends with.
 const INDEX: [u8; 8] = *b"FIZZINDX";
-/// No index is longer: that of a session of a year is not.
-const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
+/// No index is longer.
+const INDEX_LIMIT: u64 = 24 * 1024 * 1024;
 /// No file has more chunks.
 const CHUNKS: usize = 1_000_000;
 /// No chunk has more frames.
@@ -409,8 +409,11 @@ impl Recording {
             if offset + info.length > length {
                 break wrong("it is cut off");
             }
-            if head.number != number || chunks.len() > CHUNKS {
+            if head.number != number {
                 break wrong("it is out of order");
+            }
+            if chunks.len() >= CHUNKS {
+                break wrong("there are more chunks than this program reads");
             }
             match head.kind {
                 Kind::Header if number == 0 => {}

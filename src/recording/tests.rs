@@ -263,9 +263,9 @@ fn a_recorder_on_a_thread_keeps_everything_that_happened() {
         let frame = Arc::new(engine.frame());
         events.extend(frame.events.clone());
         samples.extend(frame.samples.clone());
-        assert!(recorder.frame(&frame));
+        last = Some(Arc::clone(&frame));
+        assert!(recorder.frame(frame));
         made += 1;
-        last = Some(frame);
     }
     recorder.finish(engine.ledger_head()).unwrap();
     let mut recording = Recording::open(file.path()).unwrap();
