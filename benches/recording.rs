@@ -23,10 +23,11 @@ fn run(settings: &Settings, options: Options, record: Option<&Path>) -> Duration
     let mut recorder = record.map(|path| Background::create(path, &Header::new(engine.info(), settings)).unwrap());
     let (sender, done) = std::sync::mpsc::channel();
     let sink: fizzops::engine::drive::Sink<Arc<fizzops::engine::Frame>> = Box::new(move |frame| {
+        let finished = frame.snapshot.finished;
         if let Some(recorder) = &mut recorder {
-            recorder.frame(&frame);
+            recorder.frame(frame);
         }
-        if frame.snapshot.finished {
+        if finished {
             let _ = sender.send(recorder.take());
         }
         std::ops::ControlFlow::Continue(())
@@ -53,7 +54,7 @@ fn hour(path: &Path) -> u64 {
     let began = engine.now();
     for tenth in 1..=36_000_u64 {
         engine.advance(began + Duration::from_millis(tenth * 100), usize::MAX);
-        recorder.frame(&Arc::new(engine.frame()));
+        recorder.frame(Arc::new(engine.frame()));
     }
     recorder.finish(engine.ledger_head()).unwrap();
     std::fs::metadata(path).unwrap().len()

@@ -170,7 +170,7 @@ impl Recording {
     /// Where frames go. A session goes on without its recording when that cannot be written; its end says so.
     pub fn sink(&self) -> Sink<Arc<Frame>> {
         let recorder = Arc::clone(&self.recorder);
-        Box::new(move |frame| match recorder.lock().map(|mut recorder| recorder.frame(&frame)) {
+        Box::new(move |frame| match recorder.lock().map(|mut recorder| recorder.frame(frame)) {
             Ok(true) => ControlFlow::Continue(()),
             _ => ControlFlow::Break(()),
         })

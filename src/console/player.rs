@@ -236,7 +236,7 @@ impl Player {
                 let word = if *forward { "later" } else { "earlier" };
                 self.step_to(Some(found.ok_or_else(|| format!("there is no {word} event"))?))?;
             }
-            PlayerAction::Mark { kind, forward } => self.to_mark(*kind, *forward, shown)?,
+            PlayerAction::Mark { kind, forward } => self.find_mark(*kind, *forward, shown)?,
             PlayerAction::Seek(after) => {
                 let length = self.recording.to().since(self.recording.from());
                 if *after > length {
@@ -271,7 +271,7 @@ impl Player {
         Ok(())
     }
 
-    fn to_mark(&mut self, kind: MarkKind, forward: bool, shown: u64) -> Result<(), String> {
+    fn find_mark(&mut self, kind: MarkKind, forward: bool, shown: u64) -> Result<(), String> {
         // Of a frame that tells several, one step passes all.
         let upto = self.recording.frame(shown).map_err(|error| error.to_string())?;
         let (first, next) = match upto.events.first() {

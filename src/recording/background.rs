@@ -13,13 +13,17 @@ use crate::domain::Timestamp;
 use crate::engine::{ClockKind, Frame, WallClock};
 
 /// Frames that the thread may be behind.
-const BEHIND: usize = 64;
+const BEHIND: usize = 16;
 /// On the wall clock no chunk waits longer to be written.
-const PATIENCE: Duration = Duration::from_millis(900);
+const PATIENCE: Duration = Duration::from_millis(750);
 /// Of frames in which nothing is told, one is kept in such a time: a console draws more often than a file needs.
 const THIN: Duration = Duration::from_millis(245);
 /// So many events of frames that found no room are carried over; then the engine waits.
 const CARRIED: usize = 65_536;
+/// With so many calls a frame is kept, whatever else it tells.
+const CALLS: usize = 65_536;
+/// With so many of them the engine waits for room.
+const CALLS_CARRIED: usize = 262_144;
 
 /// The sending end of a recorder's thread.
 pub struct Background {
@@ -46,17 +50,18 @@ impl Background {
     }
 
     /// Adds a frame; `false` when the thread has ended because it could not write: [`Background::finish`] says why.
-    pub fn frame(&mut self, frame: &Arc<Frame>) -> bool {
+    pub fn frame(&mut self, frame: Arc<Frame>) -> bool {
         let Some(frames) = &self.frames else { return false };
         let told = !frame.events.is_empty() || !frame.samples.is_empty() || !frame.instructions.is_empty();
         let due = self.kept.is_none_or(|kept| frame.at.since(kept) >= THIN);
-        let frame = merge(self.carried.take(), (**frame).clone());
-        if !(due || told || frame.snapshot.finished) {
+        let frame = merge(self.carried.take(), Arc::unwrap_or_clone(frame));
+        let calls: usize = frame.calls.iter().map(|block| block.verdicts.len()).sum();
+        if !(due || told || calls > CALLS || frame.snapshot.finished) {
             self.carried = Some(frame);
             return true;
         }
         let at = frame.at;
-        let wait = self.patient || frame.snapshot.finished || frame.events.len() > CARRIED;
+        let wait = self.patient || frame.snapshot.finished || frame.events.len() > CARRIED || calls > CALLS_CARRIED;
         let sent = if wait {
             frames.send(frame).map_err(|_| None)
         } else {

@@ -324,7 +324,7 @@ impl<'a> Line<'a> {
 
     /// The sections: whatever is neither the chunk's number nor a salt.
     pub fn sections(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        let known = |name: &str| matches!(name, "chunk" | "salt" | "salts");
+        let known = |name: &str| matches!(name, "chunk" | "salt" | "salts" | "redacted");
         self.items.iter().filter(move |(key, _)| !known(key)).map(|(key, value)| (key.as_str(), value.get()))
     }
 }

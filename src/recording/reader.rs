@@ -156,8 +156,8 @@ pub struct Recording {
 
 /// What the index begins and ends with.
 const INDEX: [u8; 8] = *b"FIZZINDX";
-/// No index is longer: that of a session of a year is not.
-const INDEX_LIMIT: u64 = 64 * 1024 * 1024;
+/// No index is longer.
+const INDEX_LIMIT: u64 = 24 * 1024 * 1024;
 /// No file has more chunks.
 const CHUNKS: usize = 1_000_000;
 /// No chunk has more frames.
@@ -328,6 +328,7 @@ impl Recording {
             return Err(not("its first chunk is no header".into()));
         }
         let header = header(&raw).map_err(|problem| damaged(format!("chunk 0: {problem}")))?;
+        let redacted = redacted(&raw).map_err(|problem| damaged(format!("chunk 0: {problem}")))?;
         let mut recording = Self {
             file,
             length,
@@ -338,7 +339,7 @@ impl Recording {
             footer: None,
             damage: None,
             indexed: false,
-            redacted: Vec::new(),
+            redacted,
             blank: None,
             decoder: Decoder::default(),
             next: 0,
@@ -351,7 +352,6 @@ impl Recording {
             let damage = recording.damage.unwrap_or_else(|| "it has none".into());
             return Err(RecordingError::Empty { path: recording.path, damage });
         }
-        recording.find_redacted();
         Ok(recording)
     }
 
@@ -409,8 +409,11 @@ impl Recording {
             if offset + info.length > length {
                 break wrong("it is cut off");
             }
-            if head.number != number || chunks.len() > CHUNKS {
+            if head.number != number {
                 break wrong("it is out of order");
+            }
+            if chunks.len() >= CHUNKS {
+                break wrong("there are more chunks than this program reads");
             }
             match head.kind {
                 Kind::Header if number == 0 => {}
@@ -450,23 +453,6 @@ impl Recording {
                 self.marks.extend(history.events.values().flatten().filter_map(Mark::of));
             }
         }
-    }
-
-    /// Which parts were taken out is told by the first chunk.
-    fn find_redacted(&mut self) {
-        let Some(first) = self.chunks.first().copied() else { return };
-        let Ok(raw) = read_chunk(&mut *self.file, first.offset, [true; 3]) else { return };
-        let mut found = Vec::new();
-        for (text, name) in raw.lines.iter().zip(chunk::LINES) {
-            if let Ok(line) = Line::read(text, name) {
-                found.extend(
-                    line.sections()
-                        .filter(|(_, text)| chunk::redacted(text).is_some())
-                        .map(|(name, _)| name.to_owned()),
-                );
-            }
-        }
-        self.redacted = found;
     }
 
     /// The file's name.
@@ -788,6 +774,14 @@ fn single<T: serde::de::DeserializeOwned>(raw: &RawChunk, name: &str) -> Result<
     let line = Line::read(text, "frames")?;
     let text = line.get(name).ok_or_else(|| format!("its {name} is missing"))?;
     serde_json::from_str(text).map_err(|error| format!("{name}: {error}"))
+}
+
+/// The sections that a copy says were taken out.
+fn redacted(raw: &RawChunk) -> Result<Vec<String>, String> {
+    let [_, text, _] = &raw.lines;
+    let line = Line::read(text, "frames")?;
+    let list = line.get("redacted").map(serde_json::from_str).transpose();
+    list.map(Option::unwrap_or_default).map_err(|error| format!("redacted: {error}"))
 }
 
 pub(super) fn header(raw: &RawChunk) -> Result<Header, String> {

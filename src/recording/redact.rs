@@ -82,7 +82,11 @@ pub fn redact(path: &Path, fields: &[String], copy: &Path) -> Result<Redaction, 
         let commitment = chunk::commitment(&raw.head, &digests);
         let frames = matches!(raw.head.kind, Kind::Key | Kind::Frames);
         let (sections, salts) = without(&raw, &digests, |name| frames && wanted.contains(name)).map_err(broken)?;
-        let extra = format!(",\"salts\":{}", serde_json::to_string(&salts).map_err(io::Error::from)?);
+        let mut extra = format!(",\"salts\":{}", serde_json::to_string(&salts).map_err(io::Error::from)?);
+        if raw.head.kind == Kind::Header {
+            let all: BTreeSet<&String> = wanted.iter().chain(recording.redacted()).collect();
+            extra.push_str(&format!(",\"redacted\":{}", serde_json::to_string(&all).map_err(io::Error::from)?));
+        }
         let (bytes, head) = chunk_bytes(raw.head, &extra, &sections)?;
         file.write_all(&bytes)?;
         chunks.push(ChunkInfo::of(&head, written));

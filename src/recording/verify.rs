@@ -87,6 +87,15 @@ pub(super) fn digests(raw: &RawChunk) -> Result<Vec<(String, chunk::Hash)>, Stri
     Ok(found)
 }
 
+/// A section that was taken out without being listed.
+fn unlisted(raw: &RawChunk, listed: &[String]) -> Option<String> {
+    raw.lines.iter().zip(chunk::LINES).filter(|(text, _)| !text.is_empty()).find_map(|(text, name)| {
+        let line = Line::read(text, name).ok()?;
+        let mut gone = line.sections().filter(|(_, text)| chunk::redacted(text).is_some());
+        gone.find(|(name, _)| !listed.iter().any(|listed| listed == name)).map(|(name, _)| name.to_owned())
+    })
+}
+
 /// Verifies a file, except by repeating its session.
 ///
 /// # Errors
@@ -120,6 +129,9 @@ pub(super) fn verify_open(mut recording: Recording) -> Result<Verified, Fault> {
             return Err(wrong(format!("its first frame is {}, {expected} comes next", head.first)));
         }
         last = chunk::commitment(&head, &digests(&raw).map_err(wrong)?);
+        if let Some(name) = unlisted(&raw, recording.redacted()) {
+            return Err(wrong(format!("section {name} was taken out, and the header does not say so")));
+        }
         let info = ChunkInfo::of(&head, offset);
         chunks.push(info);
         match head.kind {

@@ -38,7 +38,7 @@ pub struct Recorder {
 }
 
 /// A chunk ends when its frames span so much.
-const SPAN: Duration = Duration::from_millis(900);
+const SPAN: Duration = Duration::from_millis(750);
 /// Or are so many.
 const FRAMES: usize = 64;
 /// Or have so many events, or calls, counted in eighths.
