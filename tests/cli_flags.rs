@@ -133,7 +133,7 @@ const BAD: [(&str, &str, &str, &str); 13] = [
     ),
     ("      if: ", "      iff: ", ":9:", "did you mean `if`? [rule operation]"),
     ("  fizz:\n", "  checkout:\n", ":11:", "the key `checkout` is there twice [rule syntax]"),
-    ("  fizz:\n", "  fizz: [\n", ":12:", "[rule syntax]"),
+    ("  fizz:\n", "  fizz: [\n", ":13:", "[rule syntax]"),
 ];
 
 #[test]

@@ -58,7 +58,7 @@ enum Sub {
     Schema,
     /// Run a scenario or a Chaos Toolkit experiment to its verdict
     #[command(after_help = AFTER_HELP)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Check a Chaos Toolkit experiment and write it as a scenario that `gameday run` runs
     Import(toolkit::ImportArgs),
     /// Write a scenario as a Chaos Toolkit experiment that `chaos run` runs

@@ -615,7 +615,7 @@ impl Director for Drill {
                 if most.is_some_and(|most| (*at + time).since(began) > most) {
                     return Err(format!("phase {} would end beyond safety.max_duration", phase.name));
                 }
-                *at = *at + time;
+                *at += time;
             }
             _ => return Err("the phase cannot be made longer".into()),
         }
@@ -624,9 +624,9 @@ impl Director for Drill {
 
     fn shift(&mut self, by: Duration) {
         if let Until::Time(at) = &mut self.until {
-            *at = *at + by;
+            *at += by;
         }
-        self.stage_began = self.stage_began + by;
+        self.stage_began += by;
         self.first = self.first.map(|first| first + by);
     }
 
