@@ -5,7 +5,8 @@
 //! use fizzops::mechanisms::slo::{SloConfig, prometheus};
 //!
 //! let rules = prometheus::rules(&SloConfig::default().objectives().unwrap(), 20);
-//! assert!(rules.contains("slo:sli_error:ratio_rate1h{slo=\"latency\"} > (14.4 * 0.001)"));
+//! // The YAML quotes the expression, and with it the label's value.
+//! assert!(rules.contains(r#"slo:sli_error:ratio_rate1h{slo=\"latency\"} > (14.4 * 0.001)"#));
 //! ```
 
 use std::collections::BTreeSet;

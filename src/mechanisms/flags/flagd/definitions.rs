@@ -34,11 +34,11 @@ use super::schema::{self, Mode};
 /// let definitions = Definitions::parse(text, "flags.yaml", Generation::V3)?;
 /// assert_eq!(definitions.names().collect::<Vec<_>>(), ["new_checkout"]);
 ///
-/// let broken = text.replace("defaultVariant: \"off\"", "defaultVariant: \"of\"");
+/// let broken = text.replace("defaultVariant: \"off\"", "defaultVariant: \"offf\"");
 /// let error = Definitions::parse(&broken, "flags.yaml", Generation::V3).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "flags.yaml:6:5: flags.new_checkout.defaultVariant: there is no variant `of`; did you mean `off`? \
+///     "flags.yaml:6:5: flags.new_checkout.defaultVariant: there is no variant `offf`; did you mean `off`? \
 ///      [rule default-variant]"
 /// );
 /// # Ok::<(), fizzops::mechanisms::flags::FlagsError>(())
