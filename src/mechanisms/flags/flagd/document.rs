@@ -85,10 +85,14 @@ impl<'a> Document<'a> {
     }
 }
 
-/// The message of an error without the place that it repeats at its end.
+/// The message of an error without its own place, which it repeats; where something began that is not finished, stays.
 fn bare(error: &impl fmt::Display) -> String {
     let text = error.to_string();
-    text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]).to_owned()
+    let Some((what, place)) = text.split_once(" at line ") else { return text };
+    let digits = |text: &str| text.trim_start_matches(|letter: char| letter.is_ascii_digit()).to_owned();
+    let rest = digits(place);
+    let rest = rest.strip_prefix(" column ").map_or_else(|| rest.clone(), digits);
+    format!("{what}{rest}")
 }
 
 /// Reads any value.
@@ -310,6 +314,10 @@ mod tests {
     fn a_broken_text_is_refused_where_it_breaks() {
         let problem = Document::read("flags:\n  a: [1, 2\n", "x.yaml").unwrap_err();
         assert_eq!(problem.line, Some(3), "{problem}");
+        assert!(
+            problem.message.ends_with("expected ',' or ']', while parsing a flow sequence at line 2 column 6"),
+            "{problem}"
+        );
         let problem = Document::read("{\"flags\": {\n\"a\": }}", "x.json").unwrap_err();
         assert_eq!((problem.line, problem.column), (Some(2), Some(6)), "{problem}");
         assert!(problem.to_string().starts_with("x.json:2:6: not valid JSON: expected value"), "{problem}");
