@@ -1,14 +1,10 @@
 //! Chaos Toolkit experiments as a shell sees them: run, interrupted, imported, refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{Ran, fizzops, program};
+use crate::common::{Ran, fizzops, program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -1,14 +1,10 @@
 //! The rules of `fizzops slo rules --prometheus` before Prometheus itself: `promtool check rules`, and `promtool test
 //! rules` with an error series that pages when the SRE workbook says so. Skipped, and says so, where there is no promtool.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 
-use common::fizzops;
+use crate::common::fizzops;
 
 const SLO: &str = "\
 apiVersion: openslo/v1

@@ -1,8 +1,6 @@
 //! The cases of flagd's testbed (evaluator features and targeting), as a table: tests/data/flagd/cases.jsonl has one a
 //! line: generation of `fractional` or `any`, flag, type, the caller's default, context, and what is expected.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 
 use fizzops::domain::Timestamp;

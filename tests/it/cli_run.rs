@@ -1,10 +1,6 @@
 //! `fizzops run` as a shell sees it: results on stdout and nothing else, in every format.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{fizzops, fizzops_reading, program};
+use crate::common::{fizzops, fizzops_reading, program};
 use std::collections::BTreeMap;
 
 #[test]
@@ -238,7 +234,7 @@ fn a_batch_ends_whatever_the_file_draws_for_the_console() {
 fn metadata_tells_the_attempts_where_failures_are_repeated() {
     let args = "run --chaos-level 5 --virtual --range 1 50 --format ndjson --metadata --no-summary";
     let attempts = |args: &str| {
-        let ran = common::fizzops(args);
+        let ran = crate::common::fizzops(args);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let metadata = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["metadata"].clone();
         ran.stdout.lines().map(|line| metadata(line)["attempts"].as_u64()).collect::<Vec<_>>()

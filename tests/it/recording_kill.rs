@@ -1,12 +1,8 @@
 //! The recorder is killed, and its file is read: what was written a second before is there, and replay shows it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::{fizzops, program};
+use crate::common::{fizzops, program};
 use fizzops::domain::Timestamp;
 use fizzops::recording::{Recording, RecordingError, verify};
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,16 +1,12 @@
 //! Against the real Chaos Toolkit, where it is: `pip install chaostoolkit`, and `chaos` on PATH or in `$FIZZOPS_CHAOS`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Ran, fizzops, program};
+use crate::common::{Ran, fizzops, program};
 use serde_json::{Value, json};
 
 /// The real tool; `None`, and said, where it is missing.

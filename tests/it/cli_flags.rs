@@ -1,14 +1,10 @@
 //! `fizzops flags` as a shell sees it, and files of definitions in a run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{Ran, fizzops, program};
+use crate::common::{Ran, fizzops, program};
 use serde_json::Value;
 
 const FILE: &str = r#"$evaluators:

@@ -1,12 +1,8 @@
 //! `fizzops replay` as a shell sees it: verify, export, compare, redact, and whatever is wrong with a file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{Ran, fizzops};
+use crate::common::{Ran, fizzops};
 use tempfile::TempDir;
 
 fn record(folder: &TempDir, name: &str, more: &str) -> PathBuf {

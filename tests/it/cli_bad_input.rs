@@ -1,10 +1,6 @@
 //! Bad input: one clear message with what, where and what would be right, the right exit code, and nothing lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Ran, fizzops, fizzops_reading};
+use crate::common::{Ran, fizzops, fizzops_reading};
 
 /// Asserts the exit code, that it is no panic, and that stderr says all of this.
 fn refused(ran: &Ran, code: i32, says: &[&str]) {

@@ -1,10 +1,6 @@
 //! On the virtual clock the same inputs give the same bytes: results, events and the ledger's head, run after run, in
 //! debug and in release.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::sync::Arc;
 
 use fizzops::domain::EventMask;
@@ -67,7 +63,7 @@ fn every_build_gives_the_same_session() {
 #[test]
 fn the_command_line_repeats_itself_too() {
     let args = "run --all --chaos-level 5 --virtual --seed 11 --range 1 2000 --format json --verbose --no-summary";
-    let (one, other) = (common::fizzops(args), common::fizzops(args));
+    let (one, other) = (crate::common::fizzops(args), crate::common::fizzops(args));
     assert_eq!(one.code, 0, "{}", one.stderr);
     assert!(one.stderr.contains("CHAOS_FAULT_INJECTED") && one.stdout.contains("\"outcome\":\"rejected\""));
     assert_eq!(one.stdout, other.stdout);

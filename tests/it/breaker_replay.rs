@@ -1,8 +1,6 @@
 //! What a session keeps of its calls is enough: replayed under the recorded configuration, they make exactly the
 //! transitions that the live breaker made, and the same calls are refused.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use fizzops::domain::{Event, EventMask, Outcome, Payload, Timestamp};

@@ -1,16 +1,12 @@
 //! The real program under full load is killed at random moments and started again: whatever it acknowledged is there.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::program;
+use crate::common::program;
 use fizzops::domain::Timestamp;
 use fizzops::records::files::Disk;
 use fizzops::records::journal::log::{Item, Reader, fact_count};

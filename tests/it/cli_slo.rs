@@ -1,13 +1,9 @@
 //! `fizzops slo` as a shell sees it, and what it says of documents that are not right.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Ran, fizzops};
+use crate::common::{Ran, fizzops};
 use tempfile::TempDir;
 
-const SHIPPED: &str = include_str!("../config/slo.yaml");
+const SHIPPED: &str = include_str!("../../config/slo.yaml");
 
 /// An SLO by itself, with places for what goes wrong.
 const SLO: &str = "\

@@ -1,8 +1,6 @@
 //! The bulkhead's queue and the retries in the pipeline: counted by hand on the virtual clock, and over settings drawn
 //! at random, where no evaluation may be lost.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -3,8 +3,6 @@
 //! The vectors are read from the folder that `FIZZOPS_VECTORS` names (default `../shared/vectors`); where that is not
 //! there, from the copies in `tests/data`.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Runs the real program and looks at what it says.
 
-#![allow(dead_code, reason = "each test file uses some of it")]
-
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 

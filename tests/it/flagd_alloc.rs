@@ -1,7 +1,5 @@
 //! Flags without targeting are evaluated without an allocation; this test has an allocator that counts.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use fizzops::domain::{EventMask, Rule, RuleSet, Timestamp};
 use fizzops::mechanisms::flags::flagd::{Definitions, Generation};
 use fizzops::mechanisms::flags::{FlagsConfig, FlagsMiddleware};

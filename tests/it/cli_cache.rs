@@ -1,12 +1,8 @@
 //! `fizzops cache compare` and the cache's flags as a shell sees them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::io::Write as _;
 
-use common::fizzops;
+use crate::common::fizzops;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use tempfile::TempDir;

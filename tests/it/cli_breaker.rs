@@ -1,10 +1,6 @@
 //! `fizzops breaker what-if` as a shell sees it: record a session, then ask what another breaker would have done.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Ran, fizzops};
+use crate::common::{Ran, fizzops};
 use fizzops::recording::{Recorder, Recording};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -1,7 +1,5 @@
 //! The house's rules, read from the source: who may import whom, and who may look at a clock.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

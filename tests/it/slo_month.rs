@@ -1,8 +1,6 @@
 //! Half a month on the virtual clock with a fault that begins on day 12: the alerts of the SRE workbook's table, at the
 //! times that follow from it. One evaluation a second instead of ten, so that a test takes seconds.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use fizzops::domain::{Event, EventMask, Kind, Payload, Timestamp};
