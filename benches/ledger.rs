@@ -48,7 +48,7 @@ fn engine(ledger: bool, folder: Option<&std::path::Path>) -> f64 {
     while let Some(due) = engine.next_due() {
         engine.advance(due, 10_000);
         if folder.is_some() {
-            sender.send(engine.take_kept()).unwrap();
+            sender.send(engine.take_leaves()).unwrap();
         }
     }
     let took = began.elapsed();

@@ -77,8 +77,8 @@ enum Form {
 /// Runs.
 pub fn main(args: &BreakerArgs) -> Result<Exit, Failure> {
     let Sub::WhatIf(args) = &args.command;
-    let recording = Recording::open(&args.file)?;
-    let (report, damage) = report(args, &recording)?;
+    let mut recording = Recording::open(&args.file)?;
+    let (report, damage) = report(args, &mut recording)?;
     super::output::print(&match args.format {
         Form::Text => report.text(),
         Form::Json => json(&report)?,
@@ -94,25 +94,32 @@ pub fn main(args: &BreakerArgs) -> Result<Exit, Failure> {
 }
 
 /// Both replays, and what is wrong with the recording behind the calls that were replayed.
-fn report(args: &WhatIfArgs, recording: &Recording) -> Result<(Report, Option<String>), Failure> {
-    let (info, section) = (&recording.header.info, &recording.header.settings.circuit_breaker);
+fn report(args: &WhatIfArgs, recording: &mut Recording) -> Result<(Report, Option<String>), Failure> {
+    let header = recording.header.clone();
+    let (info, section) = (&header.info, &header.settings.circuit_breaker);
     let rng = Seed(info.seed).stream(Stream::Breaker);
     let registry = Registry::new(section, info.began, rng.clone()).map_err(refused)?;
     let slot = registry.find(&args.circuit).map_err(|error| Failure::usage(format!("--circuit: {error}")))?;
     let (circuit, settings) = (registry.name(slot).to_owned(), registry.settings(slot));
     let second = other(args, settings)?;
     let mut history = CallHistory::default();
-    let mut damage = recording.damage.clone();
     let mut ended = info.began;
-    'frames: for frame in &recording.frames {
-        for block in frame.calls.iter().filter(|block| block.circuit == circuit) {
-            if let Err(error) = history.add(block) {
-                damage = Some(format!("frame {}: {error}", frame.sequence));
-                break 'frames;
+    let mut damage = 'read: {
+        for place in 0..recording.chunks().len() {
+            let blocks = match recording.chunk_calls(place) {
+                Ok(blocks) => blocks,
+                Err(error) => break 'read Some(error.to_string()),
+            };
+            for block in blocks.iter().filter(|block| block.circuit == circuit) {
+                if let Err(error) = history.add(block) {
+                    break 'read Some(format!("chunk {}: {error}", place + 1));
+                }
             }
+            ended = recording.chunks().get(place).map_or(ended, |chunk| chunk.to);
         }
-        ended = frame.at;
-    }
+        None
+    };
+    damage = damage.or_else(|| recording.damage().map(str::to_owned));
     let recorded = history.recorded(info.began, ended, slot.stream(&rng));
     if recorded.calls.is_empty() {
         let path = args.file.display();

@@ -261,10 +261,13 @@ fn read_trace(path: &Path) -> Result<Vec<u64>, Failure> {
 
 /// The numbers that a recorded session asked its evaluation for, in order of arrival.
 pub fn recorded_numbers(path: &Path) -> Result<Vec<i64>, Failure> {
-    let recording = Recording::open(path)?;
+    let mut recording = Recording::open(path)?;
     let mut calls = CallHistory::default();
-    let blocks = recording.frames.iter().flat_map(|frame| &frame.calls).filter(|block| block.circuit == EVALUATION);
-    for block in blocks {
+    let mut blocks = Vec::new();
+    for place in 0..recording.chunks().len() {
+        blocks.extend(recording.chunk_calls(place)?);
+    }
+    for block in blocks.iter().filter(|block| block.circuit == EVALUATION) {
         calls.add(block).map_err(|error| {
             let message = format!("{}: {error}", path.display());
             Failure::new(Exit::Integrity, Some(ErrorCode::RecordingDamaged), message)

@@ -4,20 +4,11 @@
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Exit, Failure};
 use crate::domain::Secret;
 use crate::records::ledger::{KeyKind, NoteSigner, write_whole};
-
-/// The directory of written data: as given, else `$EFP_DATA_DIR`, else the platform's.
-pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(given) = given {
-        return Ok(given.to_owned());
-    }
-    let platform = || directories::ProjectDirs::from("", "", "fizzops").map(|dirs| dirs.data_dir().to_owned());
-    platform().ok_or_else(|| Failure::usage("there is no home directory to keep data in; give --data-dir"))
-}
 
 /// Bytes that nobody can guess.
 pub fn random<const N: usize>() -> Result<[u8; N], Failure> {

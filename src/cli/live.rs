@@ -9,8 +9,9 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::data::LedgerArg;
 use super::ledger::Keeper;
-use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime, scenarios};
+use super::session::{ClockArgs, ConfigSource, Recording, load, recorded_scenarios, runtime, scenarios};
 use super::token::{Identity, identify};
 use super::{Exit, Failure};
 use crate::console::theme::{ASCII, Depth, Theme};
@@ -21,6 +22,7 @@ use crate::engine::drive::{Pace, Remote, Sinks, drive};
 use crate::engine::tally::Counts;
 use crate::engine::{Command, Engine, Frame, Options, Settings, WallClock};
 use crate::mechanisms::auth::Role;
+use crate::recording::{Given, Notes};
 
 #[derive(Debug, Args)]
 pub struct LiveArgs {
@@ -52,9 +54,10 @@ pub struct LiveArgs {
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Keep the ledger in this directory, or go on with the one that is there
-    #[arg(long, value_name = "DIR")]
-    ledger: Option<PathBuf>,
+    #[command(flatten)]
+    ledger: LedgerArg,
+    #[command(flatten)]
+    data: super::data::DataArgs,
     #[command(flatten)]
     look: Look,
 }
@@ -134,7 +137,9 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         flags.push(("rbac.role", role.name().into(), "--role"));
     }
     let mut settings = load(&Settings::everything(), &args.source, &flags)?.value;
-    let identity = identify(&settings, &args.source, args.token_file.as_deref(), args.user.as_deref())?;
+    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())?;
+    // Nothing of the engine's, and of no recording.
+    settings.rbac.users.clear();
     if let Some(identity) = &identity {
         (settings.rbac.user, settings.rbac.role) = (identity.user.clone(), identity.role);
     }
@@ -142,41 +147,56 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     let role = if settings.rbac.enabled || identity.is_some() { settings.rbac.role } else { Role::FizzBuzzSuperuser };
     let operator = Operator { name: settings.rbac.user.clone(), role };
     let theme = args.look.theme()?;
-    let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
+    let known = scenarios()?;
+    let mut keeper = args.ledger.open(&args.data.dir, &settings)?;
+    let start = keeper.as_ref().map(Keeper::start).unwrap_or_default();
+    let authenticated = identity.and_then(Identity::by_token);
+    let given = Given {
+        scenarios: recorded_scenarios(&known),
+        ledger: start.clone(),
+        authenticated: authenticated.clone(),
+        ..Given::default()
+    };
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
         events: EventMask::operations(),
         leaves: keeper.is_some(),
-        ledger: keeper.as_ref().map(Keeper::start).unwrap_or_default(),
+        ledger: start,
+        authenticated,
         calls: args.record.is_some(),
-        playbook: Some(Arc::new(scenarios()?)),
+        definitions: super::flags::definitions(&settings)?,
+        keep: args.data.keeps(),
+        playbook: Some(Arc::new(known)),
         ..Options::simulated(args.clock.seed().0)
     };
     let mut engine = Engine::new(&settings, options)?;
-    if let Some(Identity { user, role, token_id: Some(id) }) = &identity {
-        engine.authenticated(user, *role, id);
-    }
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let held = keeper.as_mut().and_then(Keeper::take_dir);
+    let kept = args.data.open(&mut engine, &settings, held)?;
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     let sinks = Sinks {
-        frame: recording.as_ref().map(Recording::sink),
+        frame: kept.frames(recording.as_ref().map(Recording::sink)),
+        kept: kept.sink(),
         ledger: keeper.as_mut().and_then(Keeper::sink),
         ..Sinks::default()
     };
     let pace = Pace::Times(args.speed.unwrap_or(1.0));
-    let (engine, ended) = runtime()?.block_on(async {
+    let (mut engine, ended) = runtime()?.block_on(async {
         let (remote, inbox) = Remote::new();
         let frames = remote.frames.subscribe();
         let task = tokio::spawn(drive(engine, pace, inbox, Some(remote.frames.clone()), sinks));
+        let watch = tokio::spawn(super::flags::watch(settings.clone(), remote.clone()));
         let ended = if std::io::stdout().is_terminal() {
-            console::watch_logs(false);
+            let session = info.session_id.clone();
             let mut app = App::new(info, theme);
             app.operate_as(operator);
-            let source = console::Source::Live { remote: remote.clone(), frames };
+            let notes = args.record.as_ref().map(|path| Notes::beside(path, &session));
+            let source = console::Source::Live { remote: remote.clone(), frames, notes };
             console::run(&mut app, source, args.duration).await.map_err(|error| terminal(&error))
         } else {
             lines(frames, &info, args.duration).await
         };
+        watch.abort();
         remote.send("the end of the session", Command::Stop);
         let engine = task.await.map_err(|error| Failure::usage(format!("the engine stopped: {error}")))?;
         Ok::<_, Failure>((engine, ended?))
@@ -187,6 +207,8 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     if let Some(recording) = recording {
         recording.finish(engine.ledger_head())?;
     }
+    engine.hide_journal();
+    kept.finish(false)?;
     if let Some(path) = &args.record {
         // With stderr closed there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "recorded: fizzops replay {}", path.display());

@@ -3,18 +3,25 @@
 mod breaker;
 mod cache;
 mod config;
+mod data;
 mod exit;
 mod explain;
+mod flags;
 mod gameday;
+mod gameday_toolkit;
+mod journal;
 mod keys;
 mod ledger;
 mod live;
+mod migrate;
 mod output;
 mod replay;
 mod run;
 mod session;
+mod slo;
 mod summary;
 mod token;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -66,8 +73,18 @@ enum Sub {
     Ledger(ledger::LedgerArgs),
     /// Tokens: who may come in, and in which role
     Token(token::TokenArgs),
+    /// The durable journal: ask, look back, verify, export
+    Journal(journal::JournalArgs),
+    /// One number's way through the chain, middleware by middleware
+    Trace(trace::TraceArgs),
+    /// The schema of the repository's database
+    Migrate(migrate::MigrateArgs),
     /// Cache policies, compared on what was really asked for
     Cache(cache::CacheArgs),
+    /// Feature flags: list, evaluate, check and compare definitions
+    Flags(flags::FlagsArgs),
+    /// Service level objectives: list, check, Prometheus rules, who is on call
+    Slo(slo::SloArgs),
     /// The resolved configuration
     Config(config::ConfigArgs),
     /// What an error code means, and what to do about it
@@ -92,7 +109,12 @@ pub fn main() -> ExitCode {
         Some(Sub::Breaker(args)) => breaker::main(&args),
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Token(args)) => token::main(&args),
+        Some(Sub::Journal(args)) => journal::main(&args),
+        Some(Sub::Trace(args)) => trace::main(&args),
+        Some(Sub::Migrate(args)) => migrate::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),
+        Some(Sub::Flags(args)) => flags::main(&args),
+        Some(Sub::Slo(args)) => slo::main(&args),
         Some(Sub::Config(args)) => config::main(&args),
         Some(Sub::Explain(args)) => explain::main(&args),
     };

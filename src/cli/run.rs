@@ -11,9 +11,10 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::data::LedgerArg;
 use super::ledger::Keeper;
 use super::output::{Format, Results};
-use super::session::{ClockArgs, ConfigSource, Recording, keeper, load, runtime};
+use super::session::{ClockArgs, ConfigSource, Recording, load, runtime};
 use super::token::{Identity, identify};
 use super::{Exit, Failure, summary};
 use crate::domain::{EventMask, Kind};
@@ -23,6 +24,7 @@ use crate::engine::workload::{Feed, Next, WorkloadKind};
 use crate::engine::{Command, Engine, Frame, InputError, Options, Seed, Settings, WallClock, Workload};
 use crate::mechanisms::i18n::Catalogue;
 use crate::mechanisms::strategy::StrategyKind;
+use crate::recording::{Events, Given};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -124,9 +126,8 @@ pub struct RunArgs {
     /// How many zero digits each block's hash begins with, 0 to 6
     #[arg(long, value_name = "N")]
     mining_difficulty: Option<u32>,
-    /// Keep the ledger in this directory, or go on with the one that is there; turns it on
-    #[arg(long, value_name = "DIR")]
-    ledger: Option<PathBuf>,
+    #[command(flatten)]
+    ledger: LedgerArg,
     /// Trace a sample of the evaluations
     #[arg(long)]
     otel: bool,
@@ -154,6 +155,8 @@ pub struct RunArgs {
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    data: super::data::DataArgs,
     /// Without the line that says what begins
     #[arg(long)]
     no_banner: bool,
@@ -186,7 +189,7 @@ impl RunArgs {
         };
         let range = self.range.as_deref().unwrap_or_default();
         let chaos = self.chaos || self.chaos_level.is_some();
-        let ledger = self.blockchain || self.ledger.is_some() || self.mining_difficulty.is_some();
+        let ledger = self.blockchain || self.ledger.is_given() || self.mining_difficulty.is_some();
         let warm = self.cache_warm || self.cache_warm_from.is_some();
         let policy = self.cache_policy.is_some() || self.cache_size.is_some() || warm;
         let flags = [
@@ -223,15 +226,26 @@ impl RunArgs {
         Ok(settings)
     }
 
+    /// What a recording says of the session beside its settings.
+    fn given(&self) -> Given {
+        let outside = |flag| format!("it was given numbers by {flag}, which are not in the recording");
+        let input = self.input.as_ref().map(|_| outside("--input"));
+        Given {
+            events: if self.verbose { Events::All } else { Events::Operations },
+            flags: self.flag.clone(),
+            count: self.count,
+            unrepeatable: input.or_else(|| self.cache_warm_from.as_ref().map(|_| outside("--cache-warm-from"))),
+            ..Given::default()
+        }
+    }
+
     fn workload(&self, settings: &Settings, seed: Seed) -> Result<Option<Workload>, Failure> {
         let rng = seed.stream(Stream::Workload);
         let (mut feed, text): (Feed, String) = match (&self.input, self.count) {
             (Some(path), _) => (numbers(path, !self.clock.simulated)?, format!("numbers from {}", path.display())),
             (None, Some(count)) => {
-                let mut inner =
-                    Workload::new(&settings.workload, rng.clone()).map_err(crate::engine::EngineError::from)?;
-                let text = format!("{count} of {}", inner.text());
-                (Box::new(move || inner.draw()), text)
+                let workload = Workload::counted(&settings.workload, count, rng);
+                return Ok(Some(workload.map_err(crate::engine::EngineError::from)?));
             }
             (None, None) => return Ok(None),
         };
@@ -340,7 +354,9 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         return super::output::print(&locales()?);
     }
     let mut settings = args.settings()?;
-    let identity = identify(&settings, &args.source, args.token_file.as_deref(), args.user.as_deref())?;
+    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())?;
+    // Nothing of the engine's, and of no recording.
+    settings.rbac.users.clear();
     match &identity {
         Some(identity) => {
             settings.rbac.enabled = true;
@@ -358,12 +374,15 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     let seed = args.clock.seed();
     let events = if args.verbose {
         EventMask::ALL
-    } else if args.record.is_some() {
+    } else if args.record.is_some() || args.data.journals() {
         EventMask::operations()
     } else {
         EventMask::NONE
     };
-    let mut keeper = keeper(args.ledger.as_deref(), &settings, &args.source)?;
+    let mut keeper = args.ledger.open(&args.data.dir, &settings)?;
+    let start = keeper.as_ref().map(Keeper::start).unwrap_or_default();
+    let authenticated = identity.and_then(Identity::by_token);
+    let given = Given { ledger: start.clone(), authenticated: authenticated.clone(), ..args.given() };
     let options = Options {
         seed,
         wall: (!args.clock.simulated).then(WallClock::start),
@@ -372,16 +391,17 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         event_limit: if args.verbose { usize::MAX } else { 65_536 },
         results: true,
         leaves: keeper.is_some(),
-        ledger: keeper.as_ref().map(Keeper::start).unwrap_or_default(),
+        ledger: start,
+        authenticated,
         calls: args.record.is_some(),
+        keep: args.data.keeps(),
+        readings: None,
         flags: args.flag.clone(),
+        definitions: super::flags::definitions(&settings)?,
         playbook: None,
     };
     let warm = args.cache_warm_from.as_deref().map(super::cache::recorded_numbers).transpose()?;
     let mut engine = Engine::new(&settings, options)?;
-    if let Some(Identity { user, role, token_id: Some(id) }) = &identity {
-        engine.authenticated(user, *role, id);
-    }
     if let Some(numbers) = warm {
         engine.warm(&numbers);
     }
@@ -389,7 +409,9 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         return super::output::print(&summary::flags(&engine.snapshot().flags));
     }
     let info = engine.info().clone();
-    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings)).transpose()?;
+    let held = keeper.as_mut().and_then(Keeper::take_dir);
+    let kept = args.data.open(&mut engine, &settings, held)?;
+    let recording = args.record.as_ref().map(|path| Recording::create(path, &info, &settings, given)).transpose()?;
     if !args.no_banner && !args.quiet {
         eprintln!("fizzops: {} by {}, {} clock, seed {}", info.workload, info.strategy, info.clock.name(), info.seed);
     }
@@ -411,7 +433,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     };
     let bar = progress(args, info.total);
     let sinks = Sinks {
-        frame: frames(args.verbose, recording.as_ref()),
+        frame: kept.frames(frames(args.verbose, recording.as_ref())),
+        kept: kept.sink(),
         result: Some(result),
         ledger: keeper.as_mut().and_then(Keeper::sink),
         progress: bar.as_ref().map(|bar| advance(bar.clone())),
@@ -437,10 +460,13 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
     })?;
     let took = began.elapsed();
     // Signed whatever becomes of the output.
-    let kept = keeper.map_or(Ok(()), Keeper::finish);
+    let signed = keeper.map_or(Ok(()), Keeper::finish);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    // Whatever becomes of stdout, what was brought is kept first.
+    engine.hide_journal();
+    let told = kept.finish(args.quiet);
     let (seconds, head) = (if args.clock.simulated { None } else { Some(took) }, engine.ledger_head());
     let summary = summary::of(&engine, seconds, head.clone());
     if let Ok(mut out) = out.lock() {
@@ -454,10 +480,11 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
             Err(error) => return Err(stdout(&error)),
         }
     }
-    kept?;
+    signed?;
     if let Some(recording) = recording {
         recording.finish(head)?;
     }
+    told?;
     finish(args, &mut engine, &summary, took, interrupted.load(Ordering::SeqCst))
 }
 

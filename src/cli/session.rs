@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use clap::Args;
 
-use super::ledger::Keeper;
 use super::{Exit, Failure};
 use crate::config::{Layers, Loaded, Origin};
+use crate::domain::ErrorCode;
 use crate::engine::drive::Sink;
-use crate::engine::{Frame, Seed, SessionInfo, Settings};
+use crate::engine::{Engine, EngineError, Frame, Seed, SessionInfo, Settings};
 use crate::gameday::Scenarios;
-use crate::recording::Recorder;
+use crate::mechanisms::slo::openslo::Documents;
+use crate::recording::{Background, Given, Header};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default, Args)]
@@ -23,9 +24,6 @@ pub struct ConfigSource {
     /// Set one value, e.g. --set cache.max_size=10 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where keys and data are kept [default: the platform's data directory]
-    #[arg(long, value_name = "DIR", env = "EFP_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
 }
 
 /// Clock and seed.
@@ -59,7 +57,8 @@ const VARIABLES: [(&str, &str); 5] = [
     ("EFP_RATE", "workload.rate"),
 ];
 
-/// Puts the layers on one another: `base`, the file, the environment, `flags` (path, YAML text, flag).
+/// Puts the layers on one another: `base`, the file, the environment, `flags` (path, YAML text, flag). An impossible value
+/// is told with the place where it was given.
 pub fn load(
     base: &Settings,
     source: &ConfigSource,
@@ -87,7 +86,39 @@ pub fn load(
     for (path, text, flag) in flags {
         layers.set(path, text, Origin::Flag((*flag).into()))?;
     }
-    Ok(layers.load()?)
+    let mut loaded = layers.load()?;
+    if !loaded.value.sla.openslo.is_empty() {
+        // Files that a file names are beside it.
+        let paths: Vec<PathBuf> = match loaded.origin("sla.openslo") {
+            Origin::File(file) => loaded.value.sla.openslo.iter().map(|path| super::slo::beside(file, path)).collect(),
+            _ => loaded.value.sla.openslo.clone(),
+        };
+        let specs = read_slos(&paths)?.objectives(&loaded.value.sla);
+        loaded.value.sla.specs =
+            specs.map_err(|error| Failure::new(Exit::Usage, Some(error.code()), error.to_string()))?;
+    }
+    let placed = |error: EngineError| Failure::new(Exit::Usage, Some(error.code()), loaded.locate(&error.to_string()));
+    Engine::check(&loaded.value).map_err(placed)?;
+    Ok(loaded)
+}
+
+/// No file of documents is larger.
+const SLO_LIMIT: u64 = 1024 * 1024;
+
+/// Reads OpenSLO files.
+pub fn read_slos(paths: &[PathBuf]) -> Result<Documents, Failure> {
+    let mut documents = Documents::default();
+    for path in paths {
+        let name = path.display().to_string();
+        let wrong = |problem: String| Failure::new(Exit::Usage, Some(ErrorCode::SloConfiguration), problem);
+        let unreadable = |error: std::io::Error| wrong(format!("{name} cannot be read: {error}"));
+        if std::fs::metadata(path).map_err(unreadable)?.len() > SLO_LIMIT {
+            return Err(wrong(format!("{name} is larger than 1 MiB")));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        documents.add(&text, &name).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(documents)
 }
 
 /// The scenarios that are built in.
@@ -95,66 +126,45 @@ pub fn scenarios() -> Result<Scenarios, Failure> {
     Ok(Scenarios::built_in()?)
 }
 
-/// The first error of a file that is written on the engine's task.
-#[derive(Debug, Clone, Default)]
-struct WriteError(Arc<Mutex<Option<Failure>>>);
-
-impl WriteError {
-    fn set(&self, path: &Path, error: &std::io::Error) -> ControlFlow<()> {
-        if let Ok(mut slot) = self.0.lock() {
-            slot.get_or_insert(Failure::write(path, error));
-        }
-        ControlFlow::Break(())
-    }
-
-    /// Takes it out.
-    fn take(&self) -> Option<Failure> {
-        self.0.lock().ok()?.take()
-    }
+/// Scenarios as a recording keeps them.
+pub fn recorded_scenarios(scenarios: &Scenarios) -> Vec<String> {
+    // JSON is YAML too; scenarios are plain data, so that writing them does not fail.
+    scenarios.all().iter().filter_map(|scenario| serde_json::to_string(scenario).ok()).collect()
 }
 
 /// A recording that frames go to; [`Recording::finish`] ends it.
 pub struct Recording {
-    recorder: Arc<Mutex<Option<Recorder>>>,
+    recorder: Arc<Mutex<Background>>,
     path: PathBuf,
-    error: WriteError,
 }
 
 impl Recording {
-    /// Creates the file.
-    pub fn create(path: &Path, info: &SessionInfo, settings: &Settings) -> Result<Self, Failure> {
-        let recorder = Recorder::create(path, info, settings).map_err(|error| Failure::write(path, &error))?;
-        Ok(Self { recorder: Arc::new(Mutex::new(Some(recorder))), path: path.to_owned(), error: WriteError::default() })
+    /// Creates the file. `given` is what the session has beside its settings.
+    pub fn create(path: &Path, info: &SessionInfo, settings: &Settings, given: Given) -> Result<Self, Failure> {
+        let recorder = Background::create(path, &Header::with(info, settings, given));
+        let recorder = recorder.map_err(|error| Failure::write(path, &error))?;
+        Ok(Self { recorder: Arc::new(Mutex::new(recorder)), path: path.to_owned() })
     }
 
-    /// Where frames go.
+    /// Where frames go. A session goes on without its recording when that cannot be written; its end says so.
     pub fn sink(&self) -> Sink<Arc<Frame>> {
-        let (recorder, path, error) = (Arc::clone(&self.recorder), self.path.clone(), self.error.clone());
-        Box::new(move |frame| {
-            let Ok(mut recorder) = recorder.lock() else { return ControlFlow::Break(()) };
-            match recorder.as_mut().map(|recorder| recorder.frame(&frame)) {
-                Some(Err(cause)) => error.set(&path, &cause),
-                Some(Ok(())) => ControlFlow::Continue(()),
-                None => ControlFlow::Break(()),
-            }
+        let recorder = Arc::clone(&self.recorder);
+        Box::new(move |frame| match recorder.lock().map(|mut recorder| recorder.frame(frame)) {
+            Ok(true) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
         })
     }
 
     /// Writes the footer.
     pub fn finish(self, ledger_head: Option<String>) -> Result<(), Failure> {
-        if let Some(failure) = self.error.take() {
-            return Err(failure);
-        }
-        let recorder = self.recorder.lock().ok().and_then(|mut recorder| recorder.take());
-        recorder
-            .map_or(Ok(()), |recorder| recorder.finish(ledger_head))
-            .map_err(|error| Failure::write(&self.path, &error))
+        let recorder = Arc::try_unwrap(self.recorder).ok().and_then(|recorder| recorder.into_inner().ok());
+        let finished = match recorder {
+            Some(recorder) => recorder.finish(ledger_head).map(drop),
+            // The engine is done with its sinks when its task has ended.
+            None => Err(std::io::Error::other("it is still written to")),
+        };
+        finished.map_err(|error| Failure::write(&self.path, &error))
     }
-}
-
-/// A ledger's directory, where one is asked for.
-pub fn keeper(folder: Option<&Path>, settings: &Settings, source: &ConfigSource) -> Result<Option<Keeper>, Failure> {
-    folder.map(|folder| Keeper::open(folder, &settings.blockchain, source)).transpose()
 }
 
 /// A runtime for the engine's background task and the checks made side by side.

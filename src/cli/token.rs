@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::keys::{create_private, data_dir, random, read_private, replace_private, write};
+use super::data::{DataDirArg, SharedDataDirArg};
+use super::keys::{create_private, random, read_private, replace_private, write};
 use super::session::{ConfigSource, load};
 use super::{Exit, Failure};
 use crate::domain::{ErrorCode, Secret};
-use crate::engine::Settings;
+use crate::engine::{Authenticated, Settings};
 use crate::mechanisms::auth::token::jwt::{JwtKey, new_es256, public_pem};
 use crate::mechanisms::auth::token::{Algorithm, Claims, RevocationList, TokenError, check_secret, efp};
 use crate::mechanisms::auth::{AuthConfig, Role, password};
@@ -39,6 +40,8 @@ rbac.token_algorithm chooses between EFP (HMAC-SHA256), ES256, RS256, and HS256 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct TokenArgs {
+    #[command(flatten)]
+    dir: SharedDataDirArg,
     #[command(subcommand)]
     command: Sub,
 }
@@ -97,6 +100,14 @@ pub struct Identity {
     pub token_id: Option<String>,
 }
 
+impl Identity {
+    /// What goes on record of whoever came in with a token.
+    pub fn by_token(self) -> Option<Authenticated> {
+        let Self { user, role, token_id } = self;
+        token_id.map(|token_id| Authenticated { user, role, token_id })
+    }
+}
+
 /// Keys and lists, as configured.
 struct Office {
     config: AuthConfig,
@@ -128,8 +139,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Office {
-    fn open(config: &AuthConfig, source: &ConfigSource) -> Result<Self, Failure> {
-        Ok(Self { config: config.clone(), folder: data_dir(source.data_dir.as_deref())? })
+    const fn open(config: AuthConfig, folder: PathBuf) -> Self {
+        Self { config, folder }
     }
 
     fn key_file(&self) -> PathBuf {
@@ -251,42 +262,47 @@ fn read_token(file: Option<&Path>) -> Result<Option<String>, Failure> {
 /// believed. `name` is what was given on the command line.
 pub fn identify(
     settings: &Settings,
-    source: &ConfigSource,
+    dir: &DataDirArg,
     token_file: Option<&Path>,
     name: Option<&str>,
 ) -> Result<Option<Identity>, Failure> {
     let config = &settings.rbac;
     if let Some(token) = read_token(token_file)? {
-        let claims = Office::open(config, source)?.verify(&token)?;
+        let claims = Office::open(config.clone(), dir.path()?).verify(&token)?;
         return Ok(Some(Identity { user: claims.sub, role: claims.role, token_id: Some(claims.jti) }));
     }
     if config.users.is_empty() {
         return Ok(None);
     }
+    by_password(config, name.unwrap_or(&config.user)).map(Some)
+}
+
+/// Whoever knows the password.
+fn by_password(config: &AuthConfig, name: &str) -> Result<Identity, Failure> {
     let unknown = |problem: &str| Failure::new(Exit::NotPermitted, Some(ErrorCode::Authentication), problem);
-    let name = name.unwrap_or(&config.user);
     let password = variable(PASSWORD_VARIABLE).ok_or_else(|| {
         unknown("this installation has users: give a token ($EFP_TOKEN, --token-file), or a name and $EFP_PASSWORD")
     })?;
     match password::authenticate(&config.users, name, &Secret::new(password)) {
-        Some(user) => Ok(Some(Identity { user: user.name.clone(), role: user.role, token_id: None })),
+        Some(user) => Ok(Identity { user: user.name.clone(), role: user.role, token_id: None }),
         None => Err(unknown("the name or the password is wrong")),
     }
 }
 
 pub fn main(args: &TokenArgs) -> Result<Exit, Failure> {
+    let dir = &args.dir;
     match &args.command {
-        Sub::Issue { user, role, ttl, source } => issue(user, *role, *ttl, source),
-        Sub::Inspect { file, source } => inspect(file.as_deref(), source),
-        Sub::Revoke { file, id, source } => revoke(file.as_deref(), id.as_deref(), source),
-        Sub::RotateKey { source } => rotate(source),
+        Sub::Issue { user, role, ttl, source } => issue(user, *role, *ttl, dir, source),
+        Sub::Inspect { file, source } => inspect(file.as_deref(), dir, source),
+        Sub::Revoke { file, id, source } => revoke(file.as_deref(), id.as_deref(), dir, source),
+        Sub::RotateKey { source } => rotate(dir, source),
         Sub::HashPassword => hash_password(),
     }
 }
 
-fn office(source: &ConfigSource) -> Result<(Settings, Office), Failure> {
+fn office(dir: &SharedDataDirArg, source: &ConfigSource) -> Result<(Settings, Office), Failure> {
     let settings = load(&Settings::default(), source, &[])?.value;
-    let office = Office::open(&settings.rbac, source)?;
+    let office = Office::open(settings.rbac.clone(), dir.path()?);
     Ok((settings, office))
 }
 
@@ -294,13 +310,14 @@ fn issue(
     user: &str,
     role: Option<Role>,
     ttl: Option<std::time::Duration>,
+    dir: &SharedDataDirArg,
     source: &ConfigSource,
 ) -> Result<Exit, Failure> {
-    let (settings, office) = office(source)?;
+    let (settings, office) = office(dir, source)?;
     let stored = if settings.rbac.users.is_empty() {
         None
     } else {
-        identify(&settings, source, None, Some(user))?.map(|identity| identity.role)
+        by_password(&settings.rbac, user).map(|identity| Some(identity.role))?
     };
     let role = match (stored, role) {
         (Some(stored), Some(role)) if role != stored => {
@@ -334,8 +351,8 @@ fn issue(
     super::output::print(&(token.map_err(|error| refused(&error))? + "\n"))
 }
 
-fn inspect(file: Option<&Path>, source: &ConfigSource) -> Result<Exit, Failure> {
-    let (_, office) = office(source)?;
+fn inspect(file: Option<&Path>, dir: &SharedDataDirArg, source: &ConfigSource) -> Result<Exit, Failure> {
+    let (_, office) = office(dir, source)?;
     let token = read_token(file)?.ok_or_else(|| Failure::usage("which token? Give its file, or $EFP_TOKEN"))?;
     let claims = office.verify(&token)?;
     let time = |seconds: f64| crate::domain::Timestamp::from_millis((seconds * 1_000.0) as u64);
@@ -350,8 +367,13 @@ fn inspect(file: Option<&Path>, source: &ConfigSource) -> Result<Exit, Failure> 
     ))
 }
 
-fn revoke(file: Option<&Path>, id: Option<&str>, source: &ConfigSource) -> Result<Exit, Failure> {
-    let (_, office) = office(source)?;
+fn revoke(
+    file: Option<&Path>,
+    id: Option<&str>,
+    dir: &SharedDataDirArg,
+    source: &ConfigSource,
+) -> Result<Exit, Failure> {
+    let (_, office) = office(dir, source)?;
     let id = match (id, file) {
         (Some(id), _) => id.to_owned(),
         (None, file) => {
@@ -367,8 +389,8 @@ fn revoke(file: Option<&Path>, id: Option<&str>, source: &ConfigSource) -> Resul
     super::output::print(&format!("token {id} {word}; {} are on the list {}\n", list.len(), path.display()))
 }
 
-fn rotate(source: &ConfigSource) -> Result<Exit, Failure> {
-    let (_, office) = office(source)?;
+fn rotate(dir: &SharedDataDirArg, source: &ConfigSource) -> Result<Exit, Failure> {
+    let (_, office) = office(dir, source)?;
     let algorithm = office.config.token_algorithm;
     if algorithm.is_shared() && variable(SECRET_VARIABLE).is_some() {
         return Err(Failure::usage(format!("the secret comes from ${SECRET_VARIABLE}; change it there")));

@@ -21,6 +21,15 @@ pub struct Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
+impl Diagnostic {
+    /// A problem with the value of a key, given by its dotted path. Where the key cannot be found the file is named.
+    pub fn at_key(text: &str, file: &str, path: &str, problem: String) -> Self {
+        let place = find_key(text, path.split('.'));
+        let source = place.and_then(|(line, _)| text.lines().nth(line - 1)).unwrap_or_default();
+        Self { file: file.to_owned(), place, problem, source: source.to_owned() }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
@@ -46,9 +55,15 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, Diagnosti
         let path = error.path().to_string();
         let inner = error.into_inner();
         let message = inner.to_string();
-        let place = locate(text, &message, &path).or_else(|| inner.location().map(|at| (at.line(), at.column())));
+        let told = inner.location().map(|at| (at.line(), at.column()));
+        // A value that is wrong for a reason of ours has no place of its own, only its section's.
+        let key = || told.is_none_or(|at| at == (1, 1)).then(|| find_key(text, path.split('.'))).flatten();
+        let place = locate(text, &message, &path).or_else(key).or(told);
         let source = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
-        let problem = explain(&message);
+        // Some parsers put the section in front, which the path says in full.
+        let section = path.split('.').next().unwrap_or_default();
+        let said = message.strip_prefix(section).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&message);
+        let problem = explain(said);
         let problem = if path == "." || problem.contains(&path) { problem } else { format!("{path}: {problem}") };
         Diagnostic { file: file.to_owned(), place, problem, source: source.to_owned() }
     })
@@ -65,19 +80,86 @@ fn locate(text: &str, message: &str, path: &str) -> Option<(usize, usize)> {
     if keys.last() != Some(&unknown) {
         keys.push(unknown);
     }
-    let mut wanted =
-        keys.iter().map(|key| key.split('[').next().unwrap_or(key)).filter(|key| !key.is_empty()).peekable();
-    for (at, line) in text.lines().enumerate() {
-        let trimmed = line.trim_start_matches([' ', '-']);
-        let key = trimmed.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
-        if wanted.peek() == Some(&key) {
-            wanted.next();
-            if wanted.peek().is_none() {
-                return Some((at + 1, line.len() - trimmed.len() + 1));
-            }
+    find_key(text, keys.into_iter())
+}
+
+/// Where a key stands, with the sections above it from the outermost on, each with the index of an element after it where
+/// the section is a list (`phases[2]`); line and column from 1. Blocks are followed down by their indentation; what is
+/// written in braces or brackets is looked for on its line.
+fn find_key<'a>(text: &str, keys: impl Iterator<Item = &'a str>) -> Option<(usize, usize)> {
+    let mut block: Vec<Row<'_>> = text
+        .lines()
+        .enumerate()
+        .map(|(at, line)| Row { at: at + 1, indent: line.len() - line.trim_start().len(), text: line.trim_start() })
+        .filter(|row| !row.text.is_empty() && !row.text.starts_with('#'))
+        .collect();
+    let mut found = None;
+    for key in keys.filter(|key| !key.is_empty()) {
+        let (name, indexes) = key.split_once('[').map_or((key, ""), |(name, rest)| (name, rest.trim_end_matches(']')));
+        if !name.is_empty() {
+            let (place, inner) = within_mapping(&block, name)?;
+            (found, block) = (Some(place), inner);
+        }
+        for index in indexes.split("][").filter(|index| !index.is_empty()) {
+            let Some((place, inner)) = index.parse().ok().and_then(|index| element(&block, index)) else { break };
+            (found, block) = (Some(place), inner);
         }
     }
-    None
+    found
+}
+
+/// A line with something on it.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    at: usize,
+    indent: usize,
+    text: &'a str,
+}
+
+/// Where `name` stands in a block, and the block below it.
+fn within_mapping<'a>(block: &[Row<'a>], name: &str) -> Option<((usize, usize), Vec<Row<'a>>)> {
+    let first = block.first()?;
+    let named = |row: &Row<'_>| {
+        row.indent == first.indent
+            && row.text.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']) == name
+    };
+    if let Some(at) = block.iter().position(named) {
+        let row = block.get(at)?;
+        let after = row.text.split_once(':').map_or("", |(_, after)| after).trim_start();
+        let below = block.iter().skip(at + 1);
+        // The elements of a list may be indented as far as their key.
+        let inner =
+            |below: &&Row<'_>| below.indent > row.indent || (below.indent == row.indent && below.text.starts_with('-'));
+        let mut rows: Vec<Row<'a>> = below.take_while(inner).copied().collect();
+        if !after.is_empty() && !after.starts_with(['#', '|', '>']) {
+            rows = vec![Row { at: row.at, indent: row.indent + row.text.len() - after.len(), text: after }];
+        }
+        return Some(((row.at, row.indent + 1), rows));
+    }
+    // In braces: on a line of the block.
+    block.iter().find_map(|row| {
+        let at = row.text.match_indices(name).find(|(at, _)| {
+            let before = row.text.get(..*at).and_then(|before| before.chars().next_back());
+            let after = row.text.get(at + name.len()..).unwrap_or_default().trim_start();
+            before.is_some_and(|c| c == ' ' || c == '{' || c == ',') && after.starts_with(':')
+        })?;
+        let rest = row.text.get(at.0 + name.len() + 1..).unwrap_or_default();
+        let inner = Row { at: row.at, indent: row.indent + at.0 + name.len() + 1, text: rest };
+        Some(((row.at, row.indent + at.0 + 1), vec![inner]))
+    })
+}
+
+/// Where element number `index` of a list stands, and what is in it.
+fn element<'a>(block: &[Row<'a>], index: usize) -> Option<((usize, usize), Vec<Row<'a>>)> {
+    let first = block.first()?;
+    let mut starts =
+        block.iter().enumerate().filter(|(_, row)| row.indent == first.indent && row.text.starts_with('-'));
+    let (at, row) = starts.nth(index)?;
+    let text = row.text.get(1..).unwrap_or_default();
+    let own =
+        Row { at: row.at, indent: row.indent + row.text.len() - text.trim_start().len(), text: text.trim_start() };
+    let below = block.iter().skip(at + 1).take_while(|below| below.indent > row.indent);
+    Some(((own.at, own.indent + 1), std::iter::once(own).chain(below.copied()).collect()))
 }
 
 /// A parser's message in our words: without its place, with the nearest valid name.
@@ -106,7 +188,47 @@ mod tests {
         assert!(error.place.is_some(), "{error}");
     }
 
+    #[test]
+    fn keys_are_found_in_blocks_lists_and_braces() {
+        let text = "\
+name: x
+# a comment
+phases:
+  - name: A
+    inject:
+      - fault: hang
+        rate: 2
+      - { fault: slow, rate: 3 }
+  - name: B
+expect:
+- { probe: a, at_least: 1 }
+- probe: b
+  at_most: 2
+flow: { inner: { level: 3 }, list: [1, 2] }
+";
+        for (path, line, column) in [
+            ("name", 1, 1),
+            ("phases", 3, 1),
+            ("phases[0].name", 4, 5),
+            ("phases[1].name", 9, 5),
+            ("phases[0].inject[0].rate", 7, 9),
+            ("phases[0].inject[1].rate", 8, 24),
+            ("expect[0].at_least", 11, 15),
+            ("expect[1].at_most", 13, 3),
+            ("expect[1]", 12, 3),
+            ("flow.inner.level", 14, 18),
+        ] {
+            assert_eq!(find_key(text, path.split('.')), Some((line, column)), "{path}");
+        }
+        assert_eq!(find_key(text, "nowhere".split('.')), None);
+    }
+
     proptest! {
+        #[test]
+        fn no_text_makes_finding_a_key_panic(text in "(?s)[a-c:\\[\\]{}\\- \n,]{0,80}", path in "[a-c\\[\\]0-2.]{0,12}") {
+            let _ = find_key(&text, path.split('.'));
+        }
+
         #[test]
         fn no_text_makes_it_panic(text in "(?s)[a-c:\\[\\]{}\\- \n\"'&*|>!%@#0-9]{0,120}") {
             let _ = parse::<std::collections::BTreeMap<String, u8>>(&text, "x").is_ok();

@@ -73,6 +73,7 @@ pub struct Loaded<T> {
     /// Where values came from, by dotted path; what is not listed is built in.
     pub origins: BTreeMap<String, Origin>,
     tree: Value,
+    text: String,
 }
 
 /// Layers that are being put on one another.
@@ -80,6 +81,7 @@ pub struct Loaded<T> {
 pub struct Layers<T> {
     tree: Value,
     origins: BTreeMap<String, Origin>,
+    text: String,
     kind: std::marker::PhantomData<T>,
 }
 
@@ -92,7 +94,7 @@ impl<T: Serialize + DeserializeOwned> Layers<T> {
     /// [`ConfigError::Value`] when they cannot be written as YAML; that would be a defect of the type.
     pub fn new(base: &T) -> Result<Self, ConfigError> {
         let tree = serde_yaml::to_value(base).map_err(|error| value_error(&Origin::Default, &error))?;
-        Ok(Self { tree, origins: BTreeMap::new(), kind: std::marker::PhantomData })
+        Ok(Self { tree, origins: BTreeMap::new(), text: String::new(), kind: std::marker::PhantomData })
     }
 
     /// Puts a file on top.
@@ -113,6 +115,7 @@ impl<T: Serialize + DeserializeOwned> Layers<T> {
         let _: T = parse(&text, &name)?;
         let tree: Value = parse(&text, &name)?;
         merge(&mut self.tree, tree, "", &Origin::File(path.to_owned()), &mut self.origins);
+        self.text = text;
         Ok(())
     }
 
@@ -154,8 +157,19 @@ impl<T: Serialize + DeserializeOwned> Layers<T> {
     /// [`ConfigError::Value`] never, after every layer was checked by itself.
     pub fn load(self) -> Result<Loaded<T>, ConfigError> {
         let value = serde_yaml::from_value(self.tree.clone()).map_err(|error| value_error(&Origin::Default, &error))?;
-        Ok(Loaded { value, origins: self.origins, tree: self.tree })
+        Ok(Loaded { value, origins: self.origins, tree: self.tree, text: self.text })
     }
+}
+
+/// `base` with a part of a document on top of it, mapping by mapping.
+///
+/// # Errors
+/// What is wrong with the part: an unknown key, a wrong type.
+pub fn overlay<T: Serialize + DeserializeOwned>(base: &T, part: &Value) -> Result<T, String> {
+    let explain = |error: serde_yaml::Error| diagnostic::explain(&error.to_string());
+    let mut tree = serde_yaml::to_value(base).map_err(explain)?;
+    merge(&mut tree, part.clone(), "", &Origin::Default, &mut BTreeMap::new());
+    serde_yaml::from_value(tree).map_err(explain)
 }
 
 fn value_error(origin: &Origin, error: &serde_yaml::Error) -> ConfigError {
@@ -202,6 +216,18 @@ impl<T> Loaded<T> {
                 let value = serde_json::to_string(value).unwrap_or_default();
                 let _ = writeln!(text, "{:<60} # {origin}", format!("{path}: {value}"));
             }
+        }
+    }
+
+    /// A problem that begins with a setting's dotted path, told with the place where that setting was given.
+    pub fn locate(&self, problem: &str) -> String {
+        let path = problem.split([' ', ':']).next().unwrap_or_default();
+        match self.origin(path) {
+            Origin::Default => problem.to_owned(),
+            Origin::File(file) => {
+                Diagnostic::at_key(&self.text, &file.display().to_string(), path, problem.to_owned()).to_string()
+            }
+            origin => format!("{origin}: {problem}"),
         }
     }
 
@@ -265,6 +291,20 @@ mod tests {
         let error = Layers::new(&Outer::default()).unwrap().file(file.path()).unwrap_err().to_string();
         assert!(error.contains(":3:3"), "{error}");
         assert!(error.contains("did you mean `level`?"), "{error}");
+    }
+
+    #[test]
+    fn an_impossible_value_is_told_with_the_place_where_it_was_given() {
+        let file = file("# ours\nchaos:\n  level: 9\n");
+        let mut layers = Layers::new(&Outer::default()).unwrap();
+        layers.file(file.path()).unwrap();
+        layers.set("rate", "4", Origin::Flag("--rate".into())).unwrap();
+        let loaded = layers.load().unwrap();
+        let told = loaded.locate("chaos.level is 9; it must be from 0 to 5");
+        assert!(told.contains(":3:3: chaos.level is 9") && told.contains("3 |   level: 9"), "{told}");
+        assert_eq!(loaded.locate("rate: 4 is too few"), "--rate: rate: 4 is too few");
+        assert_eq!(loaded.locate("chaos.name is empty"), "chaos.name is empty", "nobody gave it");
+        assert_eq!(loaded.locate("there is no such thing"), "there is no such thing");
     }
 
     #[test]

@@ -7,19 +7,19 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use tui_logger::{TuiWidgetEvent, TuiWidgetState};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::commands::{Action, Entry, TABLE, Tab, lookup};
 use super::format::{cut, elapsed, grouped, long, share};
-use super::narrate;
-use super::overlay::{After, Overlay, Place};
+use super::overlay::{After, Ask, Overlay, Place};
+use super::past::Past;
 use super::player::{PlayerAction, PlayerView};
+use super::scrubber;
 use super::tabs::{self, View};
 use super::theme::{Role, Theme};
 use super::timeline::Timeline;
 use super::widgets::{self, Part, line, sign};
-use crate::domain::{Outcome, Payload};
+use crate::domain::{Outcome, Payload, Timestamp};
 use crate::engine::director::Verdict;
 use crate::engine::{Command, Frame, SessionInfo, Snapshot};
 use crate::mechanisms::auth;
@@ -28,6 +28,7 @@ use crate::mechanisms::cache::{CacheCommand, Policy};
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::slo::{AlertState, SloCommand};
+use crate::recording::Moment;
 use crate::records::ledger::LedgerCommand;
 
 /// Who gives the console's commands unless it is told.
@@ -49,6 +50,13 @@ pub enum Effect {
     Send(Command),
     /// To the player of a replay.
     Play(PlayerAction),
+    /// A note of the moment that is shown.
+    Annotate {
+        /// Which moment.
+        at: Timestamp,
+        /// What is said of it.
+        text: String,
+    },
     /// The program steps into the background (Ctrl-Z).
     Suspend,
     /// It ends.
@@ -62,6 +70,8 @@ pub struct App {
     info: SessionInfo,
     theme: Theme,
     timeline: Timeline,
+    /// Of a live session, what it showed before.
+    past: Past,
     tab: Tab,
     /// What is selected on each tab, by id, so that new rows do not move it.
     selected: BTreeMap<Tab, String>,
@@ -69,10 +79,9 @@ pub struct App {
     /// Something to tell that the engine does not know of; gone with the next key.
     notice: Option<String>,
     player: Option<PlayerView>,
-    logs: TuiWidgetState,
-    /// Events up to this number have been logged.
-    logged: u64,
     operator: Operator,
+    /// How many lines the logs are scrolled back.
+    logs_back: usize,
 }
 
 /// Beside what the operator's role does not permit.
@@ -81,6 +90,10 @@ const NOT_PERMITTED: &str = " (not permitted)";
 const LEAST: (u16, u16) = (60, 15);
 /// How long the answer to a command is shown.
 const ANSWER_SPAN: Duration = Duration::from_secs(6);
+/// How long a note is shown in a replay.
+const NOTE_SPAN: Duration = Duration::from_secs(5);
+/// How far one key looks back in a live session.
+const LOOK: Duration = Duration::from_secs(5);
 /// The rates that + and - go through; 0 is as fast as they go.
 const RATES: [u32; 19] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 0];
@@ -92,14 +105,14 @@ impl App {
             info,
             theme,
             timeline: Timeline::default(),
+            past: Past::default(),
             tab: Tab::Overview,
             selected: BTreeMap::new(),
             overlays: Vec::new(),
             notice: None,
             player: None,
-            logs: TuiWidgetState::new(),
-            logged: 0,
             operator: Operator { name: OPERATOR.into(), role: auth::Role::FizzBuzzSuperuser },
+            logs_back: 0,
         }
     }
 
@@ -115,18 +128,20 @@ impl App {
 
     /// Takes a frame in.
     pub fn fold(&mut self, frame: Arc<Frame>) {
-        for event in &frame.events {
-            if event.sequence >= self.logged {
-                self.logged = event.sequence + 1;
-                narrate::log(event);
-            }
+        if self.player.is_none() {
+            self.past.keep(&frame);
         }
         self.timeline.fold(frame);
     }
 
-    /// Forgets all frames: a replay went back, and shows them anew.
-    pub fn rewind(&mut self) {
-        self.timeline = Timeline::default();
+    /// Shows a moment of a recording in place of everything before.
+    pub fn show(&mut self, moment: Moment) {
+        self.timeline = Timeline::at(moment);
+    }
+
+    /// What is looked at: the present, or the past of a live session.
+    fn timeline(&self) -> &Timeline {
+        self.past.shown().unwrap_or(&self.timeline)
     }
 
     /// Makes it a replay that stands as `view` says.
@@ -150,8 +165,8 @@ impl App {
     }
 
     /// The last frame.
-    pub const fn frame(&self) -> Option<&Arc<Frame>> {
-        self.timeline.frame()
+    pub fn frame(&self) -> Option<&Arc<Frame>> {
+        self.timeline().frame()
     }
 
     const fn is_replay(&self) -> bool {
@@ -159,7 +174,7 @@ impl App {
     }
 
     fn snapshot(&self) -> Option<&Snapshot> {
-        self.timeline.frame().map(|frame| &frame.snapshot)
+        self.timeline().frame().map(|frame| &frame.snapshot)
     }
 
     /// Takes a key.
@@ -184,6 +199,7 @@ impl App {
                 After::Stay | After::Close => None,
                 After::Send(command) => Some(Effect::Send(command)),
                 After::Do(entry) => self.perform(entry),
+                After::Say(ask, text) => self.said(ask, &text),
             };
         }
         self.perform(lookup(key, self.tab, self.is_replay())?)
@@ -196,9 +212,7 @@ impl App {
             Action::PreviousTab => self.tab = self.tab.step(-1),
             Action::Up => self.select(-1),
             Action::Down => self.select(1),
-            Action::PageUp if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::PrevPageKey),
-            Action::PageDown if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::NextPageKey),
-            Action::Bottom if self.tab == Tab::Logs => self.logs.transition(TuiWidgetEvent::EscapeKey),
+            Action::Bottom if self.tab == Tab::Logs => self.logs_back = 0,
             Action::PageUp => self.select(-10),
             Action::PageDown => self.select(10),
             Action::Top => self.select(isize::MIN / 2),
@@ -209,10 +223,12 @@ impl App {
                 self.overlays.push(Overlay::Chaos { level });
             }
             Action::Quit => return Some(Effect::Quit),
-            Action::Back => return Some(Effect::Play(PlayerAction::Back)),
-            Action::Forward => return Some(Effect::Play(PlayerAction::Forward)),
-            Action::ToStart => return Some(Effect::Play(PlayerAction::ToStart)),
-            Action::ToEnd => return Some(Effect::Play(PlayerAction::ToEnd)),
+            Action::Play(step) => return Some(Effect::Play(step.action())),
+            Action::Earlier => self.past.look(&self.timeline, LOOK, false),
+            Action::Later => self.past.look(&self.timeline, LOOK, true),
+            Action::Now => self.past.now(),
+            Action::Annotate => self.overlays.push(Overlay::Prompt { ask: Ask::Note, text: String::new() }),
+            Action::GoTo => self.overlays.push(Overlay::Prompt { ask: Ask::Time, text: String::new() }),
             Action::Pause if self.is_replay() => return Some(Effect::Play(PlayerAction::Toggle)),
             Action::Faster if self.is_replay() => return Some(Effect::Play(PlayerAction::Faster)),
             Action::Slower if self.is_replay() => return Some(Effect::Play(PlayerAction::Slower)),
@@ -234,6 +250,21 @@ impl App {
                 }
                 self.overlays.push(Overlay::Confirm { question, command });
             }
+        }
+        None
+    }
+
+    /// What was typed at a prompt.
+    fn said(&mut self, ask: Ask, text: &str) -> Option<Effect> {
+        match ask {
+            Ask::Note => {
+                let at = self.frame().map_or(self.info.began, |frame| frame.at);
+                return Some(Effect::Annotate { at, text: text.to_owned() });
+            }
+            Ask::Time => match super::format::position(text) {
+                Some(after) => return Some(Effect::Play(PlayerAction::Seek(after))),
+                None => self.notify(format!("`{text}` is no time: write 75s, 1m15s or 1:15")),
+            },
         }
         None
     }
@@ -286,9 +317,9 @@ impl App {
             }
             Action::Acknowledge => plain(Command::Slo(SloCommand::Acknowledge { alert: None })),
             Action::StartGameDay => named("this session has no game days").map(|name| {
-                let evaluations =
-                    self.info.scenarios.iter().find(|one| one.name == name).map_or(0, |one| one.evaluations);
-                let question = format!("Start game day {name}? It injects faults over {evaluations} evaluations.");
+                let scenario = self.info.scenarios.iter().find(|one| one.name == name);
+                let length = scenario.map_or("", |one| one.length.as_str());
+                let question = format!("Start game day {name}? It takes {length}.");
                 (Command::StartGameDay { name }, question)
             }),
             Action::AbortGameDay => plain(Command::AbortGameDay),
@@ -297,6 +328,7 @@ impl App {
                 Ok(Err(_)) => Err("this row is no entry of the ledger".into()),
                 Err(why_not) => Err(why_not),
             },
+            Action::ExtendGameDay => plain(Command::ExtendGameDay),
             Action::NextLocale => {
                 let locales = &snapshot.i18n.locales;
                 let at = locales.iter().position(|locale| *locale == snapshot.i18n.locale).map_or(0, |at| at + 1);
@@ -339,8 +371,8 @@ impl App {
 
     fn select(&mut self, step: isize) {
         if self.tab == Tab::Logs {
-            let event = if step < 0 { TuiWidgetEvent::PrevPageKey } else { TuiWidgetEvent::NextPageKey };
-            self.logs.transition(event);
+            let last = self.timeline().events().count().saturating_sub(1);
+            self.logs_back = self.logs_back.saturating_add_signed(-step).min(last);
             return;
         }
         let Some(snapshot) = self.snapshot() else { return };
@@ -369,17 +401,13 @@ impl App {
         let news = Rect { y: rest.bottom() - 2, height: 1, ..rest };
         rest.height -= 2;
         self.draw_tabs(bar, buf);
-        let Some(frame) = self.timeline.frame() else {
+        let timeline = self.timeline();
+        let Some(frame) = timeline.frame() else {
             widgets::wrapped(&self.theme, Role::Muted, " Waiting for the first frame.", rest, buf);
             return;
         };
-        let view = View {
-            info: &self.info,
-            frame,
-            timeline: &self.timeline,
-            theme: &self.theme,
-            selected: self.place(&frame.snapshot),
-        };
+        let view =
+            View { info: &self.info, frame, timeline, theme: &self.theme, selected: self.place(&frame.snapshot) };
         self.draw_header(&view, header, buf);
         let mut body = Rect { x: rest.x + 1, width: rest.width - 2, ..rest };
         let (role, sentence) = tabs::sentence(self.tab, &view);
@@ -389,8 +417,7 @@ impl App {
         widgets::wrapped(&self.theme, role, text, top, buf);
         widgets::rule(&self.theme, "", widgets::take(&mut body, 1), buf);
         if self.tab == Tab::Logs {
-            tui_logger::move_events();
-            tabs::draw_logs(&self.theme, &self.logs, body, buf);
+            tabs::draw_logs(&view, self.logs_back, body, buf);
         } else {
             tabs::draw(self.tab, &view, body, buf);
         }
@@ -481,24 +508,41 @@ impl App {
 
     /// The rule above the footer: the answer to the last command, or where a replay stands.
     fn draw_news(&self, view: &View<'_>, area: Rect, buf: &mut Buffer) {
-        let (role, text) = match self.news(view) {
-            Some(news) => news,
-            None => return widgets::rule(&self.theme, "", area, buf),
-        };
         widgets::rule(&self.theme, "", area, buf);
+        let Some((role, text)) = self.news(view) else { return };
         let text = format!(" {} ", cut(&text, usize::from(area.width).saturating_sub(6)));
         widgets::put(area.x + 2, area.y, &text, self.theme.style(role), area, buf);
+        if let (Some(player), None) = (&self.player, &self.notice) {
+            let begins = (text.width() as u16 + 3).min(area.width);
+            let rest = Rect { x: area.x + begins, width: (area.width - begins).saturating_sub(1), ..area };
+            scrubber::draw(&self.theme, player, rest, buf);
+        }
     }
 
     fn news(&self, view: &View<'_>) -> Option<(Role, String)> {
         if let Some(notice) = &self.notice {
             return Some((Role::Watch, notice.clone()));
         }
-        if let Some(player) = self.player {
+        if let Some(player) = &self.player {
             let word = if player.playing { "playing" } else { "paused" };
             let speed = player.speed;
-            let (at, of) = (long(player.position.as_secs()), long(player.length.as_secs()));
-            return Some((Role::Accent, format!("replay {word} x{speed}: {at} of {of}")));
+            let at = long(player.at.since(player.from).as_secs());
+            let of = long(player.to.since(player.from).as_secs());
+            let less = match player.redacted {
+                0 => String::new(),
+                count => format!(", {count} sections redacted"),
+            };
+            // A note is read where it was written.
+            let near = |at: Timestamp| player.at.since(at) < NOTE_SPAN && at <= player.at;
+            return Some(match player.notes.iter().rfind(|note| near(note.at)) {
+                Some(note) => (Role::Info, format!("{at} of {of}, {}: {}", note.by, cut(&note.text, 60))),
+                None => (Role::Accent, format!("replay {word} x{speed}: {at} of {of}{less}")),
+            });
+        }
+        if self.past.shown().is_some() {
+            let now = self.timeline.frame().map_or(view.at(), |frame| frame.at);
+            let ago = long(now.since(view.at()).as_secs());
+            return Some((Role::Watch, format!("as it was {ago} ago; the session goes on: > later, esc now")));
         }
         view.timeline.events().take_while(|event| view.at().since(event.at) < ANSWER_SPAN).find_map(
             |event| match &event.payload {
@@ -523,8 +567,9 @@ impl App {
         let running = snapshot.drill.as_ref().is_some_and(|drill| drill.verdict == Verdict::Running);
         match entry.action {
             Action::Acknowledge => snapshot.slos.active.iter().any(|alert| alert.state == AlertState::Firing),
-            Action::AbortGameDay => running,
+            Action::AbortGameDay | Action::ExtendGameDay => running,
             Action::ProveEntry => !snapshot.ledger.audit.is_empty(),
+            Action::Now | Action::Later => self.past.shown().is_some(),
             Action::StartGameDay => !running && !self.info.scenarios.is_empty(),
             Action::RollUp | Action::RollDown => self
                 .selection(snapshot)
@@ -537,7 +582,7 @@ impl App {
     fn draw_footer(&self, snapshot: &Snapshot, area: Rect, buf: &mut Buffer) {
         let text = |entry: &Entry| {
             let title = match entry.action {
-                Action::Pause if self.player.is_some_and(|player| !player.playing) => "play",
+                Action::Pause if self.player.as_ref().is_some_and(|player| !player.playing) => "play",
                 Action::Pause if self.player.is_none() && snapshot.paused => "go on",
                 _ => entry.title,
             };

@@ -2,7 +2,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::player::PlayerAction;
 use crate::mechanisms::auth::Duty;
+use crate::recording::MarkKind;
 
 /// The tabs, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -107,13 +109,54 @@ pub enum Action {
     StartGameDay,
     AbortGameDay,
     ProveEntry,
+    ExtendGameDay,
     NextLocale,
-    Back,
-    Forward,
-    ToStart,
-    ToEnd,
+    Play(Step),
+    Earlier,
+    Later,
+    Now,
+    Annotate,
+    GoTo,
     Help,
     Quit,
+}
+
+/// A step within a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the table's titles say what each does")]
+pub enum Step {
+    Back,
+    On,
+    ToStart,
+    ToEnd,
+    Frame(bool),
+    Event(bool),
+    Mark(MarkKind, bool),
+    Marker,
+    NextMarker,
+    LoopFrom,
+    LoopTo,
+    NoLoop,
+}
+
+impl Step {
+    /// What the player is told.
+    pub const fn action(self) -> PlayerAction {
+        match self {
+            Self::Back => PlayerAction::Back,
+            Self::On => PlayerAction::Forward,
+            Self::ToStart => PlayerAction::ToStart,
+            Self::ToEnd => PlayerAction::ToEnd,
+            Self::Frame(forward) => PlayerAction::Frame { forward },
+            Self::Event(forward) => PlayerAction::Event { forward },
+            Self::Mark(kind, forward) => PlayerAction::Mark { kind, forward },
+            Self::Marker => PlayerAction::Marker,
+            Self::NextMarker => PlayerAction::NextMarker,
+            Self::LoopFrom => PlayerAction::LoopFrom,
+            Self::LoopTo => PlayerAction::LoopTo,
+            Self::NoLoop => PlayerAction::NoLoop,
+        }
+    }
 }
 
 /// Where a command applies.
@@ -161,6 +204,7 @@ const fn disturbing(action: Action, title: &'static str, keys: &'static [&'stati
 /// The table. What belongs to a tab comes first, so that its keys win there and lead the footer.
 pub const TABLE: &[Entry] = &[
     disturbing(Action::StartGameDay, "start game day", &["enter"], Place::On(Tab::GameDays)),
+    entry(Action::ExtendGameDay, "longer phase", &["e"], Place::On(Tab::GameDays)),
     disturbing(Action::TripBreaker, "trip", &["t"], Place::On(Tab::Breakers)),
     disturbing(Action::ForceBreaker, "hold open", &["f"], Place::On(Tab::Breakers)),
     entry(Action::ResetBreaker, "reset", &["r"], Place::On(Tab::Breakers)),
@@ -177,10 +221,32 @@ pub const TABLE: &[Entry] = &[
     quiet(Action::Step, "one evaluation while paused", &["."], Place::Live),
     entry(Action::Faster, "faster", &["+", "="], Place::Everywhere),
     entry(Action::Slower, "slower", &["-"], Place::Everywhere),
-    entry(Action::Back, "5 s back", &["left"], Place::Replay),
-    entry(Action::Forward, "5 s on", &["right"], Place::Replay),
-    quiet(Action::ToStart, "to the session's start", &["home"], Place::Replay),
-    quiet(Action::ToEnd, "to the session's end", &["end"], Place::Replay),
+    entry(Action::Play(Step::Back), "5 s back", &["left"], Place::Replay),
+    entry(Action::Play(Step::On), "5 s on", &["right"], Place::Replay),
+    entry(Action::GoTo, "go to a time", &["t"], Place::Replay),
+    entry(Action::Play(Step::Mark(MarkKind::Alert, true)), "next alert", &["a"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Alert, false)), "alert before", &["A"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Fault, true)), "next fault", &["f"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Fault, false)), "fault before", &["F"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Breaker, true)), "next breaker transition", &["b"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Breaker, false)), "breaker transition before", &["B"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Command, true)), "next command", &["c"], Place::Replay),
+    quiet(Action::Play(Step::Mark(MarkKind::Command, false)), "command before", &["C"], Place::Replay),
+    quiet(Action::Play(Step::Event(true)), "next event", &[">"], Place::Replay),
+    quiet(Action::Play(Step::Event(false)), "event before", &["<"], Place::Replay),
+    quiet(Action::Play(Step::Frame(true)), "next frame", &["."], Place::Replay),
+    quiet(Action::Play(Step::Frame(false)), "frame before", &[","], Place::Replay),
+    quiet(Action::Play(Step::Marker), "set a marker, or take it away", &["m"], Place::Replay),
+    quiet(Action::Play(Step::NextMarker), "next marker or note", &["n"], Place::Replay),
+    quiet(Action::Play(Step::LoopFrom), "a loop begins here", &["["], Place::Replay),
+    quiet(Action::Play(Step::LoopTo), "the loop ends here", &["]"], Place::Replay),
+    quiet(Action::Play(Step::NoLoop), "no loop", &["\\"], Place::Replay),
+    quiet(Action::Play(Step::ToStart), "to the session's start", &["home"], Place::Replay),
+    quiet(Action::Play(Step::ToEnd), "to the session's end", &["end"], Place::Replay),
+    entry(Action::Later, "later", &[">"], Place::Live),
+    entry(Action::Now, "now", &["esc"], Place::Live),
+    quiet(Action::Earlier, "look 5 s back", &["<"], Place::Live),
+    quiet(Action::Annotate, "note", &["i"], Place::Everywhere),
     quiet(Action::NextLocale, "outputs in the next language", &["L"], Place::Live),
     quiet(Action::Up, "up", &["k", "up"], Place::Everywhere),
     quiet(Action::Down, "down", &["j", "down"], Place::Everywhere),
@@ -214,7 +280,7 @@ impl Action {
             Self::TripBreaker | Self::ForceBreaker | Self::ResetBreaker => Duty::Breaker,
             Self::ToggleFlag | Self::RollUp | Self::RollDown => Duty::Flag,
             Self::ClearCache | Self::NextPolicy => Duty::Cache,
-            Self::ChaosLevel | Self::StartGameDay => Duty::Chaos,
+            Self::ChaosLevel | Self::StartGameDay | Self::ExtendGameDay => Duty::Chaos,
             Self::Acknowledge => Duty::Alert,
             Self::ProveEntry => Duty::Ledger,
             Self::Open(_)
@@ -226,10 +292,12 @@ impl Action {
             | Self::PageDown
             | Self::Top
             | Self::Bottom
-            | Self::Back
-            | Self::Forward
-            | Self::ToStart
-            | Self::ToEnd
+            | Self::Play(_)
+            | Self::Earlier
+            | Self::Later
+            | Self::Now
+            | Self::Annotate
+            | Self::GoTo
             | Self::Help
             | Self::Quit => return None,
         })
@@ -261,6 +329,7 @@ fn name(key: &KeyEvent) -> Option<String> {
         KeyCode::Char(' ') => "space".into(),
         KeyCode::Char(letter) if !key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => letter.into(),
         KeyCode::Enter => "enter".into(),
+        KeyCode::Esc => "esc".into(),
         KeyCode::Tab => "tab".into(),
         KeyCode::BackTab => "backtab".into(),
         KeyCode::Up => "up".into(),

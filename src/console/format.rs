@@ -59,6 +59,24 @@ pub fn clock(at: Timestamp) -> String {
     text.get(11..23).unwrap_or(&text).to_owned()
 }
 
+/// A span as people write it: 75s, 1m15s, 1:15, 1:02:03.
+pub fn position(text: &str) -> Option<std::time::Duration> {
+    let text = text.trim();
+    let seconds = |text: &str| text.parse::<f64>().ok().filter(|seconds| (0.0..1e9).contains(seconds));
+    let mut parts = text.rsplit(':');
+    match (text.contains(':'), seconds(text)) {
+        (false, Some(seconds)) => Some(std::time::Duration::from_secs_f64(seconds)),
+        (false, None) => std::time::Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok(),
+        (true, _) => {
+            let last = seconds(parts.next()?)?;
+            let minutes = seconds(parts.next()?)?;
+            let hours = parts.next().map_or(Some(0.0), seconds)?;
+            let all = (hours * 60.0 + minutes).mul_add(60.0, last);
+            parts.next().is_none().then(|| std::time::Duration::try_from_secs_f64(all).ok()).flatten()
+        }
+    }
+}
+
 /// A text of at most `width` columns; a longer one ends in `…`.
 pub fn cut(text: &str, width: usize) -> String {
     use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

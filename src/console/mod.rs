@@ -3,11 +3,14 @@
 
 mod app;
 pub mod commands;
+mod drill_chart;
 pub mod format;
 pub mod narrate;
 mod overlay;
+mod past;
 pub mod picture;
 mod player;
+mod scrubber;
 mod session;
 mod tabs;
 mod terminal;
@@ -17,9 +20,8 @@ mod widgets;
 
 pub use app::{App, Effect, OPERATOR, Operator};
 pub use commands::Tab;
-pub use player::{Player, PlayerAction};
+pub use player::{Due, Player, PlayerAction, PlayerView};
 pub use session::{Ended, Source, run};
-pub use terminal::watch_logs;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use tracing::Level;
 
+use super::format::cut;
 use crate::domain::{Event, Payload};
 
 /// An event in words: how much it matters, what it is about, one sentence, and a mark for charts where it has one.
@@ -76,13 +77,11 @@ pub fn tell(event: &Event) -> Told {
             let seconds = *after_ms as f64 / 1_000.0;
             told(Level::INFO, "slo", format!("alert {alert} ({slo}) resolved after {seconds:.1} s"), None)
         }
-        SlaErrorBudgetExhausted { slo } => {
-            told(Level::ERROR, "slo", format!("the {slo} budget of this session is used up"), None)
-        }
+        SlaErrorBudgetExhausted { slo } => told(Level::ERROR, "slo", format!("the {slo} budget is used up"), None),
         SlaSloViolation { slo, target, actual } => told(
             Level::DEBUG,
             "slo",
-            format!("{slo} is {:.3} % over the last minute, promised {:.3} %", actual * 100.0, target * 100.0),
+            format!("{slo} is {:.3} % where its alert looks, promised {:.3} %", actual * 100.0, target * 100.0),
             None,
         ),
         CacheInvalidation { what, entries } => {
@@ -92,10 +91,11 @@ pub fn tell(event: &Event) -> Told {
             told(Level::INFO, "cache", format!("cache warmed with {entries} answers of {from} to {to}"), None)
         }
         CommandAccepted { command, by, answer } => {
-            told(Level::INFO, "command", format!("{by}: {answer} ({command})"), Some('C'))
+            // A command may carry a whole file; the ledger has all of it.
+            told(Level::INFO, "command", format!("{by}: {answer} ({})", cut(command, 160)), Some('C'))
         }
         CommandRefused { command, by, reason } => {
-            told(Level::WARN, "command", format!("{by} was refused {command}: {reason}"), None)
+            told(Level::WARN, "command", format!("{by} was refused {}: {reason}", cut(command, 160)), None)
         }
         LedgerBlockMined { index, leaves, nonce, .. } => {
             told(Level::DEBUG, "ledger", format!("block {index} with {leaves} leaves, nonce {nonce}"), None)
@@ -111,17 +111,5 @@ pub fn tell(event: &Event) -> Told {
             let text = serde_json::to_value(other).ok().and_then(|value| value.get("payload").map(ToString::to_string));
             told(Level::DEBUG, "event", format!("{} {}", other.kind(), text.unwrap_or_default()), None)
         }
-    }
-}
-
-/// Hands an event to whoever reads logs, under a target of its own so that it can be filtered.
-pub fn log(event: &Event) {
-    let Told { level, topic, text, .. } = tell(event);
-    let at = super::format::clock(event.at);
-    match level {
-        Level::ERROR => tracing::error!(target: "fizzops", "{at} {topic}: {text}"),
-        Level::WARN => tracing::warn!(target: "fizzops", "{at} {topic}: {text}"),
-        Level::INFO => tracing::info!(target: "fizzops", "{at} {topic}: {text}"),
-        _ => tracing::debug!(target: "fizzops", "{at} {topic}: {text}"),
     }
 }

@@ -35,6 +35,31 @@ pub enum Overlay {
         /// The selected one.
         level: u8,
     },
+    /// Something is to be typed.
+    Prompt {
+        /// What.
+        ask: Ask,
+        /// As far as it is.
+        text: String,
+    },
+}
+
+/// What is asked for in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// What is to be said of this moment.
+    Note,
+    /// Where a replay is to go.
+    Time,
+}
+
+impl Ask {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Note => "A note of this moment",
+            Self::Time => "Go to, after the start: 75s, 1m15s or 1:15",
+        }
+    }
 }
 
 /// What becomes of an overlay after a key.
@@ -48,6 +73,8 @@ pub enum After {
     Send(Command),
     /// It goes, and this is done.
     Do(&'static Entry),
+    /// It goes, and this was typed.
+    Say(Ask, String),
 }
 
 /// Over what an overlay lies, and who looks at it.
@@ -88,6 +115,21 @@ impl Overlay {
                 }
                 KeyCode::Enter => After::Send(set_level(*level)),
                 KeyCode::Char('q' | 'x') => After::Close,
+                _ => After::Stay,
+            },
+            (Self::Prompt { ask, text }, code) => match code {
+                KeyCode::Enter if text.trim().is_empty() => After::Close,
+                KeyCode::Enter => After::Say(*ask, std::mem::take(text)),
+                KeyCode::Backspace => {
+                    text.pop();
+                    After::Stay
+                }
+                KeyCode::Char(letter)
+                    if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() && text.chars().count() < 400 =>
+                {
+                    text.push(letter);
+                    After::Stay
+                }
                 _ => After::Stay,
             },
             (Self::Help { filter, selected }, code) => {
@@ -135,6 +177,14 @@ impl Overlay {
                     (Role::Text, "no".into()),
                 ];
                 widgets::lines(inner, buf, vec![line(theme, keys)]);
+            }
+            Self::Prompt { ask, text } => {
+                let mut inner = widgets::overlay(theme, ask.title(), 64, 7, area, buf);
+                widgets::take(&mut inner, 1);
+                let typed = format!("{text}{}", theme.glyphs.bars[8]);
+                widgets::wrapped(theme, Role::Text, typed, widgets::take(&mut inner, 3), buf);
+                let hint = [(Role::Muted, "Enter takes it, Esc leaves".to_owned())];
+                widgets::lines(inner, buf, vec![line(theme, hint)]);
             }
             Self::Chaos { level } => {
                 let inner = widgets::overlay(theme, "Chaos level", 54, 10, area, buf);

@@ -11,11 +11,12 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::app::{App, Effect};
-use super::player::Player;
+use super::app::{App, Effect, OPERATOR};
+use super::player::{Due, Player};
 use super::terminal::Screen;
 use crate::engine::Frame;
 use crate::engine::drive::Remote;
+use crate::recording::Notes;
 
 /// Where frames come from.
 pub enum Source {
@@ -25,9 +26,11 @@ pub enum Source {
         remote: Remote,
         /// Yields frames; subscribed before the first one.
         frames: Receiver<std::sync::Arc<Frame>>,
+        /// Where notes go, of a session that is recorded.
+        notes: Option<Notes>,
     },
     /// A recorded session.
-    Replay(Player),
+    Replay(Box<Player>),
 }
 
 /// Why the console ended.
@@ -113,25 +116,52 @@ pub async fn run(app: &mut App, mut source: Source, time: Option<Duration>) -> i
                 remote.send_as(&by.name, by.role, command);
             }
             (Some(Effect::Play(action)), Source::Replay(player)) => {
-                if player.act(action) {
-                    app.rewind();
+                if let Err(problem) = player.act(&action) {
+                    app.notify(problem);
                 }
                 changed = true;
             }
+            (Some(Effect::Annotate { text, .. }), Source::Replay(player)) => {
+                let said = player.annotate(&author(), &text);
+                app.notify(said.unwrap_or_else(|problem| problem));
+            }
+            (Some(Effect::Annotate { at, text }), Source::Live { notes, .. }) => match notes {
+                None => app.notify("nobody records this session: notes are kept beside a recording, --record FILE"),
+                Some(notes) => match notes.add(at, &author(), &text) {
+                    Ok(_) => app.notify(format!("noted in {}", notes.path().display())),
+                    Err(error) => app.notify(format!("the note is not kept: {error}")),
+                },
+            },
             // The table of commands offers neither to the other.
             (Some(Effect::Send(_)), Source::Replay(_)) | (Some(Effect::Play(_)), Source::Live { .. }) => {}
         }
     }
 }
 
+/// Who writes notes.
+fn author() -> String {
+    std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| OPERATOR.into())
+}
+
 /// Shows what is due of a replay; whether anything changed.
 fn show(app: &mut App, player: &mut Player) -> bool {
-    let due = player.due();
-    let some = !due.is_empty();
-    due.iter().for_each(|frame| app.fold(std::sync::Arc::clone(frame)));
-    let view = player.view();
-    app.set_player(view);
-    some || view.playing
+    let some = match player.due() {
+        Ok(Due::Frames(frames)) => {
+            let some = !frames.is_empty();
+            frames.into_iter().for_each(|frame| app.fold(frame));
+            some
+        }
+        Ok(Due::Moment(moment)) => {
+            app.show(*moment);
+            true
+        }
+        Err(problem) => {
+            app.notify(format!("the recording is damaged, what is whole is shown: {problem}"));
+            true
+        }
+    };
+    app.set_player(player.view());
+    some || player.is_playing()
 }
 
 /// The next frame of a live engine; waits for ever when there will be none.

@@ -5,9 +5,6 @@ use std::io::{self, Write as _, stdout};
 use crossterm::execute;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::DefaultTerminal;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::app::App;
 
@@ -52,15 +49,4 @@ impl Drop for Screen {
     fn drop(&mut self) {
         ratatui::restore();
     }
-}
-
-/// Sends what the program logs to the log tab, evaluation by evaluation only if `evaluations`.
-pub fn watch_logs(evaluations: bool) {
-    use tracing_subscriber::filter::LevelFilter;
-    let level = if evaluations { LevelFilter::DEBUG } else { LevelFilter::OFF };
-    let targets = Targets::new().with_target("fizzops", LevelFilter::DEBUG).with_target("fizzops::evaluation", level);
-    // A second call, as in tests, finds both in place.
-    let _ = tui_logger::init_logger(tui_logger::LevelFilter::Debug);
-    tui_logger::set_default_level(tui_logger::LevelFilter::Debug);
-    let _ = tracing_subscriber::registry().with(targets).with(tui_logger::TuiTracingSubscriberLayer).try_init();
 }

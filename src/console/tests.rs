@@ -18,7 +18,7 @@ use crate::mechanisms::breaker::BreakerCommand;
 use crate::mechanisms::chaos::ChaosCommand;
 use crate::mechanisms::flags::FlagsCommand;
 use crate::mechanisms::limits::{BulkheadCommand, LimiterCommand, RetryCommand};
-use crate::recording::{Recorder, Recording};
+use crate::recording::{Header, MarkKind, Notes, Recorder, Recording};
 
 /// A session on the virtual clock that has something of everything: 10 s of calm, a game day, chaos, a tripped breaker,
 /// a flag turned off.
@@ -208,55 +208,208 @@ fn body(app: &App) -> Buffer {
     buffer
 }
 
+/// The session in a file, open.
+fn recorded(session: &Session, folder: &tempfile::TempDir) -> Recording {
+    let path = folder.path().join("day.fizz");
+    let mut recorder = Recorder::create(&path, &Header::new(&session.info, &session.settings)).unwrap();
+    session.frames.iter().for_each(|frame| recorder.frame(frame).unwrap());
+    recorder.finish(None).unwrap();
+    Recording::open(&path).unwrap()
+}
+
+fn show(app: &mut App, player: &mut Player) {
+    match player.due().unwrap() {
+        Due::Frames(frames) => frames.into_iter().for_each(|frame| app.fold(frame)),
+        Due::Moment(moment) => app.show(*moment),
+    }
+    app.set_player(player.view());
+}
+
+fn assert_same_screens(live: &mut App, replayed: &mut App) {
+    for key in "1234567890".chars() {
+        press(live, &key.to_string());
+        press(replayed, &key.to_string());
+        assert_eq!(body(live), body(replayed), "tab {key}");
+    }
+}
+
 #[test]
 fn a_recorded_game_day_replays_to_the_same_last_screen_as_was_seen_live() {
     let session = eventful();
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("day.fizz");
-    let mut recorder = Recorder::create(&path, &session.info, &session.settings).unwrap();
-    session.frames.iter().for_each(|frame| recorder.frame(frame).unwrap());
-    recorder.finish(None).unwrap();
-    let recording = Recording::open(&path).unwrap();
     let mut live = app(&session);
-    let mut replayed = App::new(recording.header.info, Theme::plain());
-    let mut player = Player::new(recording.frames);
-    let show = |replayed: &mut App, player: &mut Player| {
-        player.due().iter().for_each(|frame| replayed.fold(Arc::clone(frame)));
-        replayed.set_player(player.view());
-    };
+    let mut replayed = App::new(session.info.clone(), Theme::plain());
+    let mut player = Player::new(recorded(&session, &folder));
     // Played, paused, taken back and on: the end is the same.
     show(&mut replayed, &mut player);
     player.pass(std::time::Duration::from_secs(13));
     show(&mut replayed, &mut player);
-    assert!(player.act(PlayerAction::Back));
-    replayed.rewind();
+    player.act(&PlayerAction::Back).unwrap();
     show(&mut replayed, &mut player);
     assert_ne!(body(&live), body(&replayed));
-    assert!(!player.act(PlayerAction::ToEnd));
+    player.act(&PlayerAction::ToEnd).unwrap();
     show(&mut replayed, &mut player);
-    for key in "123456789".chars() {
-        press(&mut live, &key.to_string());
-        press(&mut replayed, &key.to_string());
-        assert_eq!(body(&live), body(&replayed), "tab {key}");
-    }
+    assert_same_screens(&mut live, &mut replayed);
     press(&mut replayed, "1");
     insta::assert_snapshot!("replay_at_its_end", text(&replayed, 80, 24));
+    // And played from start to end, frame by frame.
+    let mut played = App::new(session.info.clone(), Theme::plain());
+    let mut player = Player::new(recorded(&session, &folder));
+    while player.is_playing() {
+        player.pass(std::time::Duration::from_millis(90));
+        show(&mut played, &mut player);
+    }
+    assert_same_screens(&mut live, &mut played);
+}
+
+#[test]
+fn every_moment_is_shown_as_it_was_live() {
+    let session = eventful();
+    let folder = tempfile::tempdir().unwrap();
+    let mut recording = recorded(&session, &folder);
+    let mut live = App::new(session.info.clone(), Theme::plain());
+    for (at, frame) in session.frames.iter().enumerate() {
+        live.fold(Arc::new(frame.clone()));
+        if at % 23 != 0 {
+            continue;
+        }
+        let place = recording.at(frame.at).unwrap();
+        let mut replayed = App::new(session.info.clone(), Theme::plain());
+        replayed.show(recording.moment(place, timeline::EVENTS, timeline::SAMPLES).unwrap());
+        for key in "1234567890".chars() {
+            press(&mut live, &key.to_string());
+            press(&mut replayed, &key.to_string());
+            assert_eq!(text(&live, 100, 30), text(&replayed, 100, 30), "frame {at}, tab {key}");
+        }
+    }
 }
 
 #[test]
 fn a_player_stops_at_its_end_and_plays_again() {
-    let frames = session(&[], 3).frames;
-    let (first, last) = (frames.first().unwrap().at, frames.last().unwrap().at);
-    let mut player = Player::new(frames);
-    assert_eq!(player.due().len(), 1);
-    player.act(PlayerAction::Faster);
+    let session = session(&[], 3);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, last) = (session.frames.first().unwrap().at, session.frames.last().unwrap().at);
+    let mut app = App::new(session.info.clone(), Theme::plain());
+    let mut player = Player::new(recorded(&session, &folder));
+    show(&mut app, &mut player);
+    assert_eq!(app.frame().unwrap().at, first);
+    player.act(&PlayerAction::Faster).unwrap();
     player.pass(std::time::Duration::from_secs(1));
-    assert_eq!(player.view().position, std::time::Duration::from_secs(2));
+    assert_eq!(player.view().at, first + std::time::Duration::from_secs(2));
     player.pass(std::time::Duration::from_secs(60));
-    assert_eq!(player.view().position, last.since(first));
+    assert_eq!(player.view().at, last);
     assert!(!player.is_playing());
-    assert_eq!(player.due().last().unwrap().at, last);
-    assert!(player.act(PlayerAction::Toggle), "it goes back to its start");
-    assert_eq!(player.due().first().map(|frame| frame.at), Some(first));
+    show(&mut app, &mut player);
+    assert_eq!(app.frame().unwrap().at, last);
+    player.act(&PlayerAction::Toggle).unwrap();
+    show(&mut app, &mut player);
+    assert_eq!(app.frame().unwrap().at, first, "it goes back to its start");
     assert!(player.is_playing() && first > Timestamp::EPOCH);
+    for _ in 0..20 {
+        player.act(&PlayerAction::Faster).unwrap();
+    }
+    assert_eq!(player.view().speed, 100.0);
+    for _ in 0..20 {
+        player.act(&PlayerAction::Slower).unwrap();
+    }
+    assert_eq!(player.view().speed, 0.1);
+}
+
+#[test]
+fn a_player_steps_seeks_loops_and_finds() {
+    let session = eventful();
+    let folder = tempfile::tempdir().unwrap();
+    let recording = recorded(&session, &folder);
+    let marks = recording.marks().to_vec();
+    let expected: Vec<_> =
+        session.frames.iter().flat_map(|frame| &frame.events).filter_map(crate::recording::Mark::of).collect();
+    assert!(marks == expected && marks.len() > 10);
+    let mut app = App::new(session.info.clone(), Theme::plain());
+    let mut player = Player::new(recording);
+    show(&mut app, &mut player);
+    let act = |player: &mut Player, app: &mut App, action: PlayerAction| {
+        let done = player.act(&action);
+        show(app, player);
+        done.map(|()| app.frame().unwrap().sequence)
+    };
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Frame { forward: true }), Ok(1));
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Frame { forward: true }), Ok(2));
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Frame { forward: false }), Ok(1));
+    assert!(!player.is_playing());
+    let with_events: Vec<u64> =
+        session.frames.iter().filter(|frame| !frame.events.is_empty()).map(|frame| frame.sequence).collect();
+    let next = *with_events.iter().find(|at| **at > 1).unwrap();
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Event { forward: true }), Ok(next));
+    let last = *with_events.iter().rfind(|at| **at < next).unwrap();
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Event { forward: false }), Ok(last));
+    for kind in [MarkKind::Alert, MarkKind::Fault, MarkKind::Breaker, MarkKind::Command] {
+        act(&mut player, &mut app, PlayerAction::ToStart).unwrap();
+        let frames: Vec<u64> = session
+            .frames
+            .iter()
+            .filter(|frame| frame.events.iter().any(|event| MarkKind::of(event) == Some(kind)))
+            .map(|frame| frame.sequence)
+            .collect();
+        for frame in &frames {
+            assert_eq!(act(&mut player, &mut app, PlayerAction::Mark { kind, forward: true }), Ok(*frame));
+        }
+        let more = act(&mut player, &mut app, PlayerAction::Mark { kind, forward: true });
+        assert_eq!(more, Err(format!("there is no later {}", kind.name())));
+        for frame in frames.iter().rev().skip(1) {
+            assert_eq!(act(&mut player, &mut app, PlayerAction::Mark { kind, forward: false }), Ok(*frame));
+        }
+    }
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(act(&mut player, &mut app, PlayerAction::Seek(seconds(7))), Ok(70));
+    let beyond = act(&mut player, &mut app, PlayerAction::Seek(seconds(99)));
+    assert_eq!(beyond, Err("the recording ends after 24.0 s".into()));
+    act(&mut player, &mut app, PlayerAction::Marker).unwrap();
+    act(&mut player, &mut app, PlayerAction::LoopFrom).unwrap();
+    act(&mut player, &mut app, PlayerAction::Seek(seconds(9))).unwrap();
+    act(&mut player, &mut app, PlayerAction::LoopTo).unwrap();
+    act(&mut player, &mut app, PlayerAction::Seek(seconds(8))).unwrap();
+    player.act(&PlayerAction::Toggle).unwrap();
+    player.pass(seconds(2));
+    show(&mut app, &mut player);
+    assert_eq!(app.frame().unwrap().sequence, 70, "it plays from the loop's begin");
+    player.act(&PlayerAction::NoLoop).unwrap();
+    player.pass(seconds(4));
+    show(&mut app, &mut player);
+    assert_eq!(app.frame().unwrap().sequence, 110);
+    assert_eq!(act(&mut player, &mut app, PlayerAction::NextMarker), Ok(70));
+    // Notes are kept beside the file, and shown where they were written.
+    player.annotate("ada", "here it began").unwrap();
+    show(&mut app, &mut player);
+    insta::assert_snapshot!("replay_with_note_and_marks", text(&app, 100, 24));
+    let notes = Notes::beside(&folder.path().join("day.fizz"), &session.info.session_id);
+    assert_eq!(notes.read().unwrap().0[0].text, "here it began");
+}
+
+#[test]
+fn a_live_session_is_looked_back_at_and_returned_to() {
+    let session = eventful();
+    let mut live = app(&session);
+    let now = body(&live);
+    press(&mut live, "<<");
+    let frame = live.frame().unwrap().sequence;
+    assert!((130..=141).contains(&frame), "{frame}");
+    assert!(text(&live, 100, 30).contains("as it was 10 s ago; the session goes on"));
+    let mut then = App::new(session.info.clone(), Theme::plain());
+    session.frames.iter().take(frame as usize + 1).for_each(|frame| then.fold(Arc::new(frame.clone())));
+    for key in "1234567890".chars() {
+        press(&mut live, &key.to_string());
+        press(&mut then, &key.to_string());
+        assert_eq!(body(&live), body(&then), "tab {key}");
+    }
+    press(&mut live, "1\x1b");
+    assert_eq!(body(&live), now, "the present is back");
+    press(&mut live, "<>>");
+    assert_eq!(body(&live), now, "beyond the last frame is the present");
+    // Only so much is kept: a frame half a second, for ten minutes.
+    let mut past = past::Past::default();
+    for at in 0..10_000_u64 {
+        let frame = Frame { at: Timestamp::from_millis(at * 100), ..session.frames[0].clone() };
+        past.keep(&Arc::new(frame));
+    }
+    assert_eq!(past.kept(), 1_200);
 }

@@ -77,12 +77,12 @@ codes! {
     ChaosConfiguration "CH03" "A chaos setting is impossible." "Levels are 1 to 5; fault types are listed in the chaos section's documentation.";
     CorruptionDetected "CH04" "An answer differs from the right one." "Find the fault that was active at that moment; the SLO tab counts it against accuracy.";
     Flags "FF00" "Feature flags failed." "The last good definitions stay in force.";
-    FlagNotFound "FF01" "There is no such flag." "The message names the nearest one; `fizzops run --list-flags` shows all.";
+    FlagNotFound "FF01" "There is no such flag." "The message names the nearest one; `fizzops flags list` shows all.";
     FlagCycle "FF02" "Flags depend on each other in a circle." "Remove one of the dependencies on the path that the message names.";
     FlagLifecycle "FF03" "A flag cannot go from its state to that one." "CREATED to ACTIVE or ARCHIVED, ACTIVE to DEPRECATED, DEPRECATED to ARCHIVED.";
     FlagDependency "FF04" "A flag that this one depends on is off." "Turn the dependency on first.";
-    FlagRollout "FF05" "A rollout percentage is not between 0 and 100." "Correct the flag's percentage.";
-    FlagTargeting "FF06" "A targeting rule is missing or of an unknown kind." "Kinds: prime, even, odd, range, modulo.";
+    FlagRollout "FF05" "A rollout percentage is not between 0 and 100, or weights are impossible." "Correct the flag's percentage, or its weights: whole numbers that sum to at most 2147483647.";
+    FlagTargeting "FF06" "A targeting rule is missing or of an unknown kind." "Kinds: prime, even, odd, range, modulo; a file's rules are JSONLogic, see `fizzops flags validate`.";
     Slo "SL00" "The SLO mechanism failed." "Check the sla section of the configuration.";
     SloViolation "SL01" "A service level is below its objective." "The SLOs tab says what ate the budget and how long it lasts.";
     BudgetExhausted "SL02" "An error budget is used up." "Stop what spends it (drills, rollouts) until the window has moved on.";

@@ -7,6 +7,7 @@ pub mod evaluation;
 pub mod event;
 pub mod rules;
 pub mod secret;
+pub mod selection;
 pub mod text;
 pub mod time;
 
@@ -16,4 +17,5 @@ pub use evaluation::{Evaluation, Outcome, Output, ResultId, Source};
 pub use event::{Event, EventMask, Kind, Payload};
 pub use rules::{Rule, RuleMask, RuleSet};
 pub use secret::Secret;
+pub use selection::Selection;
 pub use time::Timestamp;

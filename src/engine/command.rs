@@ -55,8 +55,10 @@ pub enum Command {
         /// The scenario's name.
         name: String,
     },
-    /// End the running game day before its time.
+    /// End the running game day before its time: take back what it injected, and see whether the steady state is back.
     AbortGameDay,
+    /// Make the running phase of the game day longer by its own length.
+    ExtendGameDay,
     /// End the session: what waits for an answer or a place is finished, what waits for another attempt ends as its last
     /// one did, the ledger's last block is closed.
     Stop,
@@ -73,7 +75,8 @@ impl Command {
             Self::AbortGameDay | Self::Chaos(ChaosCommand::Disarm | ChaosCommand::SetLevel { level: 0 }) => {
                 Duty::Session
             }
-            Self::Chaos(_) | Self::StartGameDay { .. } => Duty::Chaos,
+            // A longer phase is a longer fault.
+            Self::Chaos(_) | Self::StartGameDay { .. } | Self::ExtendGameDay => Duty::Chaos,
             Self::Breaker(_) | Self::Limiter(_) | Self::Bulkhead(_) | Self::Retry(_) => Duty::Breaker,
             Self::Flags(_) => Duty::Flag,
             Self::Cache(_) => Duty::Cache,

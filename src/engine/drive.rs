@@ -42,6 +42,8 @@ pub enum Pace {
 pub struct Sinks {
     /// Every frame.
     pub frame: Option<Sink<Arc<Frame>>>,
+    /// Every finished evaluation, in order of completion, with when: for what is kept. It comes before all others.
+    pub kept: Option<Sink<Vec<(Timestamp, Evaluation)>>>,
     /// Every finished evaluation, in order of admission.
     pub result: Option<Sink<Evaluation>>,
     /// Every leaf and every block of the ledger.
@@ -57,6 +59,8 @@ pub type Sink<T> = Box<dyn FnMut(T) -> std::ops::ControlFlow<()> + Send>;
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 /// On the virtual clock, unpaced: virtual time between frames.
 const VIRTUAL_FRAME_INTERVAL: Duration = Duration::from_millis(100);
+/// The same where nobody wants frames: at a low rate, what is due in this time is done between two looks at commands.
+const UNWATCHED_INTERVAL: Duration = Duration::from_secs(60);
 /// How many evaluations are done between two looks at commands and frames.
 const BURST: usize = 2_048;
 
@@ -110,8 +114,8 @@ pub async fn drive(
 ) -> Engine {
     let (checked, mut reports) = mpsc::unbounded_channel::<Checked>();
     let clock = engine.wall.unwrap_or_else(WallClock::start);
-    let mut timing = Timing::new(&engine, clock, pace);
     let framed = frames.is_some() || sinks.frame.is_some();
+    let mut timing = Timing::new(&engine, clock, pace, framed);
     let mut open = true;
     let mut miner = Miner::default();
     loop {
@@ -133,23 +137,23 @@ pub async fn drive(
             miner.finish(&mut engine).await;
         }
         if deliver(&mut engine, &mut sinks).is_break() {
-            engine.halt();
-            engine.finish_if_done();
+            engine.cut_short();
         }
         if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
-            let mut frame = Arc::new(engine.frame());
-            if let Some(sink) = &mut sinks.frame
-                && sink(Arc::clone(&frame)).is_break()
-            {
-                sinks.frame = None;
+            let mut frame = engine.frame();
+            // Single calls are for the recorder alone, which may hold its frame longer than this.
+            let calls = std::mem::take(&mut frame.calls);
+            let shown = Arc::new(frame);
+            if let Some(sink) = &mut sinks.frame {
+                let full =
+                    if calls.is_empty() { Arc::clone(&shown) } else { Arc::new(Frame { calls, ..(*shown).clone() }) };
+                if sink(full).is_break() {
+                    sinks.frame = None;
+                }
             }
             if let Some(frames) = &frames {
-                // Single calls are for the recorder alone; it has written them and let go of the frame by now.
-                if let Some(frame) = Arc::get_mut(&mut frame) {
-                    frame.calls = Vec::new();
-                }
                 // Nobody looking is no error.
-                let _ = frames.send(frame);
+                let _ = frames.send(shown);
             }
         }
         if let Some(progress) = &mut sinks.progress {
@@ -183,13 +187,19 @@ fn obey(engine: &mut Engine, order: Order) {
 }
 
 fn deliver(engine: &mut Engine, sinks: &mut Sinks) -> std::ops::ControlFlow<()> {
+    if let Some(sink) = &mut sinks.kept {
+        let batch = engine.take_kept();
+        if !batch.is_empty() {
+            sink(batch)?;
+        }
+    }
     if let Some(sink) = &mut sinks.result {
         while let Some(evaluation) = engine.next_result() {
             sink(evaluation)?;
         }
     }
     if let Some(sink) = &mut sinks.ledger {
-        for kept in engine.take_kept() {
+        for kept in engine.take_leaves() {
             sink(kept)?;
         }
     }
@@ -248,13 +258,14 @@ struct Timing {
     pace: Option<Pace>,
     began: Timestamp,
     next_frame: Timestamp,
+    framed: bool,
     drawn: u64,
 }
 
 impl Timing {
-    fn new(engine: &Engine, clock: WallClock, pace: Pace) -> Self {
+    fn new(engine: &Engine, clock: WallClock, pace: Pace, framed: bool) -> Self {
         let pace = engine.wall.is_none().then_some(pace);
-        Self { clock, pace, began: engine.now(), next_frame: engine.now(), drawn: u64::MAX }
+        Self { clock, pace, began: engine.now(), next_frame: engine.now(), framed, drawn: u64::MAX }
     }
 
     fn interval(&self) -> Duration {
@@ -270,6 +281,9 @@ impl Timing {
         match self.pace {
             None => self.clock.now(),
             Some(Pace::Times(times)) => self.began + self.clock.now().since(self.clock.began()).mul_f64(times),
+            Some(Pace::Unpaced) if !self.framed => {
+                engine.next_due().map_or(self.next_frame, |due| due + UNWATCHED_INTERVAL)
+            }
             // Up to the next frame; when nothing happens before it, straight to what happens next.
             Some(Pace::Unpaced) => self.next_frame.max(engine.next_due().unwrap_or(self.next_frame)),
         }

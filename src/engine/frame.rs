@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock::ClockKind;
+use super::command::Command;
 use super::director::{DrillView, ScenarioView};
 use super::tally::{Counts, Recent, Sample};
 use crate::domain::{Event, Timestamp};
-use crate::mechanisms::auth::AuthView;
+use crate::mechanisms::auth::{AuthView, Role};
 use crate::mechanisms::breaker::{BreakerView, CallBlock};
 use crate::mechanisms::cache::CacheView;
 use crate::mechanisms::chaos::ChaosView;
@@ -92,6 +93,20 @@ pub struct Snapshot {
     pub recent: Vec<Recent>,
 }
 
+/// What an engine was told from outside: a game day's own commands are none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instruction {
+    /// So many steps had been made.
+    pub turn: u64,
+    /// Who said so.
+    pub by: String,
+    /// In which role; `None` for the program itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// What; `None` ends the session because nobody takes its results any more.
+    pub command: Option<Command>,
+}
+
 /// A snapshot, and what happened since the one before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
@@ -108,6 +123,13 @@ pub struct Frame {
     /// The calls that breakers saw since the frame before; only for sessions that keep them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<CallBlock>,
+    /// Steps that the engine made so far.
+    #[serde(default)]
+    pub turn: u64,
+    /// What it was told from outside since the frame before, with the steps before it: on the virtual clock that, the
+    /// seed and the settings are enough to repeat the session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instructions: Vec<Instruction>,
     /// The subsystems.
     pub snapshot: Snapshot,
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use super::EngineError;
+use super::director::Lookup;
 use super::seed::{Seed, Stream};
 use super::settings::Settings;
 use crate::domain::{RuleSet, Timestamp};
 use crate::mechanisms::auth::AuthMiddleware;
-use crate::mechanisms::breaker::BreakerMiddleware;
+use crate::mechanisms::breaker::{Breaker, BreakerMiddleware, State};
 use crate::mechanisms::cache::CacheMiddleware;
 use crate::mechanisms::chaos::Chaos;
 use crate::mechanisms::flags::FlagsMiddleware;
 use crate::mechanisms::i18n::Translator;
-use crate::mechanisms::limits::{BulkheadMiddleware, LimiterMiddleware, RetryMiddleware};
+use crate::mechanisms::limits::{BulkheadMiddleware, LimiterMiddleware, Rate, RetryMiddleware};
 use crate::mechanisms::slo::SloMiddleware;
 use crate::pipeline::timing::Timing;
 use crate::pipeline::validation::Validation;
@@ -59,8 +60,37 @@ impl Mechanisms {
             cache: CacheMiddleware::new(&settings.cache, rules, seed.stream(Stream::Cache))?,
             journal: Journal::new(&settings.event_sourcing, Arc::clone(rules)),
             translator: Translator::new(&settings.i18n, rules)?,
-            slo: SloMiddleware::new(&settings.sla, Arc::clone(rules))?,
+            slo: SloMiddleware::new(&settings.sla, Arc::clone(rules), now)?,
         })
+    }
+}
+
+impl Lookup for Mechanisms {
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.flags.view().flags.iter().find(|flag| flag.name == name).map(|flag| flag.enabled)
+    }
+
+    fn breaker(&self, name: &str) -> Option<State> {
+        let registry = self.breaker.registry();
+        registry.find(name).ok().and_then(|slot| registry.breaker(slot)).map(Breaker::state)
+    }
+
+    fn bulkhead(&self) -> (bool, u32) {
+        let view = self.bulkhead.view(Timestamp::EPOCH);
+        (view.enabled, view.max_concurrent)
+    }
+
+    fn limiter(&self) -> (bool, Rate) {
+        let view = self.limiter.view(Timestamp::EPOCH);
+        (view.enabled, view.limit)
+    }
+
+    fn dependency(&self, name: &str) -> bool {
+        self.chaos.dependencies().iter().any(|known| known == name)
+    }
+
+    fn rule(&self, label: &str) -> bool {
+        self.chaos.rules().by_label(label).is_some()
     }
 }
 

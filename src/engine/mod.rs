@@ -30,6 +30,7 @@ pub mod seed;
 mod service_time;
 pub mod settings;
 pub mod tally;
+pub mod trace;
 mod waiting;
 pub mod workload;
 
@@ -40,10 +41,12 @@ use std::time::Duration;
 pub use clock::{ClockKind, WallClock};
 pub use command::{Command, Refusal};
 pub use director::{Director, Playbook};
-pub use frame::{Frame, SessionInfo, Snapshot};
+pub use frame::{Frame, Instruction, SessionInfo, Snapshot};
 pub use seed::Seed;
 pub use settings::Settings;
 pub use workload::{InputError, Workload, WorkloadKind};
+
+use serde::{Deserialize, Serialize};
 
 use crate::domain::classification::Classifier;
 use crate::domain::rules::{RuleError, divides};
@@ -54,12 +57,18 @@ use crate::domain::{
 };
 use crate::mechanisms::auth::Role;
 use crate::mechanisms::chaos::ChaosCommand;
+use crate::mechanisms::flags::flagd::Definitions;
+use crate::mechanisms::flags::{FlagsCommand, FlagsError, FlagsMiddleware};
+use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::RetryMiddleware;
+use crate::mechanisms::slo::PolicyAction;
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
+use crate::pipeline::dependency::Dependencies;
+use crate::pipeline::timing::Latencies;
 use crate::pipeline::{Chain, Context, Flow, Outbox};
 use crate::records::ledger::{Header, Kept, Ledger, Mining, Start};
-use director::{Direction, DrillView, Moment};
+use director::{Direction, DrillView, Level, Moment};
 use inflight::{InFlight, Slot};
 use mechanisms::Mechanisms;
 use results::Results;
@@ -99,6 +108,8 @@ pub enum EngineError {
     #[error(transparent)]
     Workload(#[from] workload::WorkloadError),
     #[error(transparent)]
+    Dependencies(#[from] crate::pipeline::dependency::DependencyError),
+    #[error(transparent)]
     ServiceTime(#[from] service_time::ServiceTimeError),
     #[error("engine.max_concurrent_evaluations is {0}; it must be from 1 to 100000")]
     Concurrency(usize),
@@ -129,6 +140,18 @@ impl EngineError {
 /// More evaluations a second than this are asked for with 0: as fast as they go.
 pub const MAX_RATE: u32 = 1_000_000;
 
+/// Who came in with a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authenticated {
+    /// The name.
+    pub user: String,
+    /// The role.
+    pub role: Role,
+    /// The token's id.
+    pub token_id: String,
+}
+
 /// What a session is given beside its settings.
 pub struct Options {
     /// The seed.
@@ -147,10 +170,18 @@ pub struct Options {
     pub leaves: bool,
     /// Where the ledger goes on; from nothing by default.
     pub ledger: Start,
+    /// Who came in with a token: that goes on record.
+    pub authenticated: Option<Authenticated>,
     /// Whether frames tell what became of each call that reached a breaker.
     pub calls: bool,
+    /// Whether finished evaluations are kept until they are taken, in order of completion: for journal and repository.
+    pub keep: bool,
+    /// Where the stopwatch's readings around each middleware go; only on the wall clock, and for a single evaluation.
+    pub readings: Option<trace::Readings>,
     /// Flags to set before the start, `NAME=VALUE`.
     pub flags: Vec<String>,
+    /// The flags of the file that the settings name.
+    pub definitions: Option<Definitions>,
     /// Where game days come from.
     pub playbook: Option<Arc<dyn Playbook>>,
 }
@@ -167,8 +198,12 @@ impl Options {
             results: false,
             leaves: false,
             ledger: Start::default(),
+            authenticated: None,
             calls: false,
+            keep: false,
+            readings: None,
             flags: Vec::new(),
+            definitions: None,
             playbook: None,
         }
     }
@@ -242,6 +277,12 @@ pub struct Engine {
     /// The place of the retries in the chain.
     retries: usize,
     mechanisms: Mechanisms,
+    dependencies: Dependencies,
+    /// What callers waited, counted from when their evaluations were meant to begin.
+    responses: Latencies,
+    /// The service levels at the end of the last second, while a game day runs.
+    levels: Vec<Level>,
+    paused_at: Option<Timestamp>,
     strategy: Box<dyn Strategy>,
     service_time: ServiceTime,
     timeout: Duration,
@@ -269,30 +310,80 @@ pub struct Engine {
     watched: bool,
     ledger: Option<Ledger>,
     results: Option<Results>,
+    /// Finished since they were taken last, for whoever keeps them.
+    kept: Option<Vec<(Timestamp, Evaluation)>>,
+    readings: Option<trace::Readings>,
     playbook: Option<Arc<dyn Playbook>>,
     director: Option<Box<dyn Director>>,
     drill: Option<DrillView>,
     frames: u64,
     stop_after_drill: bool,
+    /// Steps of [`Engine::advance`] so far: with the instructions' places among them, a session can be repeated exactly.
+    turns: u64,
+    /// No step beyond this one.
+    last_turn: u64,
+    /// What was told from outside since the last frame; kept only for somebody who looks.
+    instructions: Vec<Instruction>,
+}
+
+/// How long before its end a lease is renewed; leases are longer.
+const RENEWED_EARLY: Duration = Duration::from_secs(1);
+
+/// As whom a game day commands.
+fn drill_name(scenario: &str) -> String {
+    format!("game day {scenario}")
 }
 
 /// Reads the wall clock at most this far behind schedule; arrivals that are longer overdue are not made up for.
 const BACKLOG: Duration = Duration::from_secs(1);
 
 impl Engine {
+    /// Whether an engine can be made of these settings. It is made, so that this cannot say another thing than
+    /// [`Engine::new`].
+    ///
+    /// # Errors
+    /// [`EngineError`]; where a setting is impossible the message begins with its dotted path.
+    pub fn check(settings: &Settings) -> Result<(), EngineError> {
+        let mut settings = settings.clone();
+        // Only work, however long it takes.
+        settings.cache.warming.enabled = false;
+        // Read and checked by whoever makes the engine.
+        settings.feature_flags.file = None;
+        Self::new(&settings, Options::simulated(0)).map(drop)
+    }
+
     /// An engine at its start.
     ///
     /// # Errors
     /// [`EngineError`] for settings that are impossible; nothing has run then.
     pub fn new(settings: &Settings, options: Options) -> Result<Self, EngineError> {
-        let Options { seed, wall, workload, events, event_limit, results, leaves, ledger, calls, flags, playbook } =
-            options;
+        let Options {
+            seed,
+            wall,
+            workload,
+            events,
+            event_limit,
+            results,
+            leaves,
+            ledger,
+            authenticated,
+            calls,
+            keep,
+            readings,
+            flags,
+            definitions,
+            playbook,
+        } = options;
         let now = wall.map_or(Timestamp::from_millis(settings.virtual_clock.start_ms), |clock| clock.began());
         let rules = Arc::new(RuleSet::new(with_flagged(settings))?);
         let mut mechanisms = Mechanisms::new(settings, &rules, seed, now)?;
+        let dependencies = Dependencies::new(&settings.dependencies, &rules)?;
+        mechanisms.breaker.depend_on(&dependencies.names(), now)?;
+        mechanisms.chaos.know_dependencies(dependencies.names());
         if calls {
             mechanisms.breaker.keep_calls();
         }
+        govern(&mut mechanisms.flags, settings, &rules, definitions.as_ref())?;
         for flag in &flags {
             mechanisms.flags.override_with(flag)?;
         }
@@ -330,6 +421,8 @@ impl Engine {
             out.audit(EventMask::audited());
         }
         mechanisms.cache.warm(now, &mut out);
+        let levels = mechanisms.slo.view(now);
+        let levels: Vec<&str> = levels.slos.iter().map(|slo| slo.name.as_str()).collect();
         let info = SessionInfo {
             session_id: ResultId::new(seed.0, now.as_nanos()).to_string(),
             seed: seed.0,
@@ -339,13 +432,17 @@ impl Engine {
             total: workload.total(),
             strategy: engine.strategy.name().to_owned(),
             rules: rules.to_string(),
-            scenarios: playbook.as_ref().map(|playbook| playbook.scenarios()).unwrap_or_default(),
+            scenarios: playbook.as_ref().map(|playbook| playbook.scenarios(&levels, &mechanisms)).unwrap_or_default(),
         };
         out.emit(Kind::SessionStarted, || Payload::SessionStarted {
             session_id: info.session_id.clone(),
             seed: seed.0,
             clock: clock.name().to_owned(),
         });
+        if let Some(Authenticated { user, role, token_id }) = authenticated {
+            let role = role.name().to_owned();
+            out.emit(Kind::TokenValidated, || Payload::TokenValidated { user, role, token_id });
+        }
         Ok(Self {
             seed,
             wall,
@@ -355,6 +452,10 @@ impl Engine {
             retries: chain.place(RetryMiddleware::NAME).unwrap_or_default(),
             chain,
             mechanisms,
+            dependencies,
+            levels: Vec::new(),
+            responses: Latencies::default(),
+            paused_at: None,
             strategy: strategy(engine.strategy, &rules),
             service_time: ServiceTime::new(&settings.virtual_clock.service_time, seed.stream(Stream::ServiceTime))?,
             timeout: Duration::from_millis(engine.timeout_ms),
@@ -378,11 +479,16 @@ impl Engine {
             out,
             ledger,
             results: results.then(Results::default),
+            kept: keep.then(Vec::new),
+            readings,
             playbook,
             director: None,
             drill: None,
             frames: 0,
             stop_after_drill: false,
+            turns: 0,
+            last_turn: u64::MAX,
+            instructions: Vec::new(),
             rules,
         })
     }
@@ -447,8 +553,13 @@ impl Engine {
 
     /// When time alone changes something: a game day, a breaker that turns by itself.
     fn wake(&self) -> Option<Timestamp> {
-        let director = self.director.as_ref().and_then(|director| director.wake());
-        director.into_iter().chain(self.mechanisms.breaker.next_transition()).min()
+        // What a game day measures in time waits while the session is paused.
+        let director = self.director.as_ref().filter(|_| !self.paused).and_then(|director| director.wake());
+        // A lease is renewed before it ends, as long as there is a game day to hold it.
+        let early = if self.director.is_some() { RENEWED_EARLY } else { Duration::ZERO };
+        let lease = self.mechanisms.chaos.next_expiry().map(|at| at.before(early));
+        let own = [self.mechanisms.breaker.next_transition(), lease];
+        director.into_iter().chain(own.into_iter().flatten()).min()
     }
 
     fn arrival(&self) -> Option<Timestamp> {
@@ -463,7 +574,7 @@ impl Engine {
             self.now = self.now.max(now);
         }
         let mut done = 0;
-        while done < budget && !self.finished {
+        while done < budget && !self.finished && self.turns < self.last_turn {
             // On the wall clock, what is done here takes time: whatever is due by now is due.
             let now = if self.wall.is_some() { now.max(self.now) } else { now };
             let due = self.inflight.next_due().unwrap_or(Timestamp::MAX);
@@ -475,6 +586,7 @@ impl Engine {
             if next > now {
                 break;
             }
+            self.turns += 1;
             if self.wall.is_none() {
                 self.now = self.now.max(next);
             }
@@ -488,14 +600,23 @@ impl Engine {
                     if waiting.resting {
                         self.try_again(waiting.context, at);
                     } else {
-                        self.complete(&mut waiting.context, Some(waiting.answer), at, None);
+                        let read = self.wall.filter(|_| self.readings.is_some()).map(|clock| self.reading(clock));
+                        let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
+                        self.complete(&mut waiting.context, Some(waiting.answer), at, stopwatch);
                     }
                     done += 1;
                 }
             } else if next == timer {
                 self.end_interval();
+                if self.mechanisms.slo.has_actions() {
+                    self.keep_budget_policy();
+                }
             } else if next == wake {
                 self.mechanisms.breaker.tick(self.now, &mut self.out);
+                if let Some(director) = &self.director {
+                    self.mechanisms.chaos.renew(&drill_name(director.scenario()), self.now);
+                }
+                self.mechanisms.chaos.expire(self.now);
                 self.direct();
             } else {
                 done += usize::from(self.admit());
@@ -511,11 +632,12 @@ impl Engine {
         match self.workload.draw() {
             Next::Number(number) => {
                 self.steps = self.steps.saturating_sub(1);
+                let intended = if self.paused { self.now } else { self.arrivals.next(self.now) };
                 self.arrivals.count += 1;
                 if self.wall.is_some() && self.now.since(self.arrivals.next(self.now)) > BACKLOG {
                     self.arrivals.restart(self.now);
                 }
-                self.begin(number);
+                self.begin(number, intended);
                 true
             }
             Next::Later => {
@@ -534,7 +656,7 @@ impl Engine {
         }
     }
 
-    fn begin(&mut self, number: i64) {
+    fn begin(&mut self, number: i64, intended: Timestamp) {
         let sequence = self.sequence;
         self.sequence += 1;
         if let Some(results) = &mut self.results {
@@ -542,12 +664,26 @@ impl Engine {
         }
         self.out.emit(Kind::NumberProcessingStarted, || Payload::NumberProcessingStarted { number, sequence });
         let mut context = Context::new(sequence, number, self.rules.all(), self.now);
+        context.intended = intended;
+        context.dependency = self.dependencies.of(number);
         // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
         let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
-        let read = wall.map(|clock| move || clock.now().as_nanos());
+        let read = wall.map(|clock| self.reading(clock));
         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
         let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
         self.go(context, flow, stopwatch);
+    }
+
+    /// Reads the clock, and writes each reading down where that is asked for.
+    fn reading(&self, clock: WallClock) -> impl Fn() -> u64 + use<> {
+        let readings = self.readings.clone();
+        move || {
+            let now = clock.now().as_nanos();
+            if let Some(readings) = &readings {
+                readings.note(now);
+            }
+            now
+        }
     }
 
     /// On with an evaluation that has come in as far as `flow` says.
@@ -630,16 +766,24 @@ impl Engine {
         self.mechanisms.timing.count(context);
         let evaluation = context.finish();
         self.tally.record(self.now, &evaluation, self.watched);
+        let response = self.now.since(context.intended);
+        self.responses.record(nanos(response));
         self.tell_result(&evaluation);
         if let Some(ledger) = &mut self.ledger {
             ledger.evaluation(&evaluation, self.now);
         }
         if let Some(director) = &mut self.director {
-            director.observe(self.now, &evaluation);
+            director.observe(self.now, &evaluation, response);
             self.direct();
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.push((self.now, evaluation.clone()));
         }
         if let Some(results) = &mut self.results {
             results.put(evaluation);
+        }
+        if self.mechanisms.slo.has_actions() {
+            self.keep_budget_policy();
         }
     }
 
@@ -711,12 +855,25 @@ impl Engine {
             ledger.flush(now);
         }
         self.mechanisms.slo.check(now, &mut self.out);
+        if self.director.is_some() {
+            self.read_levels();
+        }
         let mut sample = self.tally.end_interval(now);
         if self.watched {
             sample.burn_rates = self.mechanisms.slo.burn_rates(now);
             sample.breakers_open = self.mechanisms.breaker.open(now);
             sample.chaos_level = self.mechanisms.chaos.armed().0;
             self.samples.push(sample);
+        }
+    }
+
+    /// A budget ran low: what its policy asks for is done as a command, so that the ledger has it with its reason.
+    #[cold]
+    fn keep_budget_policy(&mut self) {
+        for PolicyAction::TurnOff { flag, reason } in self.mechanisms.slo.take_actions() {
+            let command = Command::Flags(FlagsCommand::Set { flag, enabled: false });
+            // A flag that is not there is on record as refused.
+            let _ = self.apply(&format!("budget policy: {reason}"), command);
         }
     }
 
@@ -730,8 +887,28 @@ impl Engine {
             alerts_fired: self.mechanisms.slo.fired(),
             chaos_level,
             armed,
+            injections_active: self.mechanisms.chaos.active() as u32,
             injections: self.mechanisms.chaos.injections(),
+            cache: self.mechanisms.cache.looked_up(),
+            retries: self.mechanisms.retry.retries(),
+            levels: &self.levels,
+            state: &self.mechanisms,
         }
+    }
+
+    fn read_levels(&mut self) {
+        let view = self.mechanisms.slo.view(self.now);
+        let alerting = |name: &str| view.active.iter().any(|alert| alert.slo == name);
+        self.levels = view
+            .slos
+            .iter()
+            .map(|slo| Level {
+                name: slo.name.clone(),
+                burn_rate: slo.burn_rate,
+                budget_left: slo.budget_left,
+                alerting: alerting(&slo.name),
+            })
+            .collect();
     }
 
     /// Asks the running game day what is to be done, and does it.
@@ -739,34 +916,34 @@ impl Engine {
         let Some(mut director) = self.director.take() else { return };
         let mut commands = Vec::new();
         let direction = director.direct(&self.moment(), &mut commands);
-        self.carry_out(&*director, commands);
+        self.carry_out(&mut *director, commands);
         match direction {
             Direction::Continue => self.director = Some(director),
-            Direction::Done => self.end_drill(&*director),
+            Direction::Done => self.end_drill(&mut *director),
         }
     }
 
-    fn carry_out(&mut self, director: &dyn Director, commands: Vec<Command>) {
+    fn carry_out(&mut self, director: &mut dyn Director, commands: Vec<Command>) {
+        for decided in director.decided() {
+            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
+                scenario: director.scenario().to_owned(),
+                expectation: decided.text,
+                held: decided.standing == director::Standing::Held,
+                actual: decided.actual,
+            });
+        }
         if commands.is_empty() {
             return;
         }
-        let by = format!("game day {}", director.view().scenario);
+        let by = drill_name(director.scenario());
         for command in commands {
             // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
-            let _ = self.apply(&by, command);
+            let _ = self.carry(&by, None, command);
         }
     }
 
-    fn end_drill(&mut self, director: &dyn Director) {
+    fn end_drill(&mut self, director: &mut dyn Director) {
         let view = director.view();
-        for expectation in view.expectations.iter().filter(|one| one.standing != director::Standing::Pending) {
-            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
-                scenario: view.scenario.clone(),
-                expectation: expectation.text.clone(),
-                held: expectation.standing == director::Standing::Held,
-                actual: expectation.actual.clone(),
-            });
-        }
         self.out.emit(Kind::ChaosGamedayEnded, || Payload::ChaosGamedayEnded {
             scenario: view.scenario.clone(),
             verdict: view.verdict.text().to_owned(),
@@ -788,9 +965,7 @@ impl Engine {
         if self.finished || !self.stopping || self.under_way() > 0 {
             return;
         }
-        if self.director.is_some() {
-            self.abort_drill("the end of the session");
-        }
+        self.close_drill("the end of the session");
         let ms = self.now.since(self.info.began).as_secs_f64() * 1_000.0;
         let (session_id, evaluations) = (self.info.session_id.clone(), self.counts().evaluations);
         self.out.emit(Kind::SessionEnded, || Payload::SessionEnded { session_id, duration_ms: ms, evaluations });
@@ -805,13 +980,29 @@ impl Engine {
         self.finished = true;
     }
 
+    /// Ends the running game day's faults; it goes on only to see whether the steady state is back.
     fn abort_drill(&mut self, by: &str) -> bool {
         let Some(mut director) = self.director.take() else { return false };
         let mut commands = Vec::new();
         director.abort(by, &self.moment(), &mut commands);
-        self.carry_out(&*director, commands);
-        self.end_drill(&*director);
+        self.carry_out(&mut *director, commands);
+        self.director = Some(director);
+        if self.paused || self.stopping {
+            // Nothing will be evaluated that could show whether the steady state is back.
+            self.close_drill(by);
+        } else {
+            self.direct();
+        }
         true
+    }
+
+    /// Ends the running game day here and now.
+    fn close_drill(&mut self, by: &str) {
+        let Some(mut director) = self.director.take() else { return };
+        let mut commands = Vec::new();
+        director.close(by, &self.moment(), &mut commands);
+        self.carry_out(&mut *director, commands);
+        self.end_drill(&mut *director);
     }
 
     /// Carries out a command of the program itself (a game day's, a signal's) at the engine's present moment. Every
@@ -828,6 +1019,44 @@ impl Engine {
     /// # Errors
     /// [`Refusal`] with the reason; nothing has changed then.
     pub fn apply_as(&mut self, by: &str, role: Option<Role>, command: Command) -> Result<String, Refusal> {
+        self.note(by, role, Some(command.clone()));
+        let result = self.carry(by, role, command);
+        self.finish_if_done();
+        result
+    }
+
+    /// Ends the session because whoever took its results is gone.
+    fn cut_short(&mut self) {
+        self.note("the end of its results", None, None);
+        self.halt();
+        self.finish_if_done();
+    }
+
+    fn note(&mut self, by: &str, role: Option<Role>, command: Option<Command>) {
+        if self.watched {
+            self.instructions.push(Instruction { turn: self.turns, by: by.to_owned(), role, command });
+        }
+    }
+
+    /// On the virtual clock: goes on until so many steps were made since the start, or nothing is left to be done.
+    pub fn run_to_turn(&mut self, turn: u64) {
+        self.last_turn = turn;
+        self.advance(Timestamp::MAX.before(Duration::from_nanos(1)), usize::MAX);
+        self.last_turn = u64::MAX;
+    }
+
+    /// On the virtual clock: goes on to where an instruction was given, and follows it as it was followed then.
+    pub fn repeat(&mut self, instruction: &Instruction) {
+        self.run_to_turn(instruction.turn);
+        match &instruction.command {
+            // Whether it was refused is among the events.
+            Some(command) => drop(self.apply_as(&instruction.by, instruction.role, command.clone())),
+            None => self.cut_short(),
+        }
+    }
+
+    /// As [`Engine::apply`], but the session goes on: a game day that is closed with it has several commands to give.
+    fn carry(&mut self, by: &str, role: Option<Role>, command: Command) -> Result<String, Refusal> {
         if let Some(clock) = self.wall {
             self.now = self.now.max(clock.now());
         }
@@ -857,7 +1086,6 @@ impl Engine {
                 reason: refusal.0.clone(),
             }),
         }
-        self.finish_if_done();
         result
     }
 
@@ -870,12 +1098,16 @@ impl Engine {
         match command {
             Command::Pause => {
                 self.paused = true;
+                self.paused_at.get_or_insert(now);
                 self.steps = 0;
                 Ok("paused".into())
             }
             Command::Resume => {
                 self.paused = false;
                 self.arrivals.restart(now);
+                if let (Some(since), Some(director)) = (self.paused_at.take(), &mut self.director) {
+                    director.shift(now.since(since));
+                }
                 Ok("running".into())
             }
             Command::Step { count } if !self.paused => {
@@ -916,10 +1148,14 @@ impl Engine {
                 self.mechanisms.chaos.command(&command, by, &mut self.out).map_err(|error| refuse(&error))
             }
             Command::Slo(command) => {
-                self.mechanisms.slo.command(command, by, now, &mut self.out).map_err(|error| refuse(&error))
+                self.mechanisms.slo.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
             }
             Command::I18n(command) => {
-                self.mechanisms.translator.command(&command, &mut self.out).map_err(|error| refuse(&error))
+                let answer = self.mechanisms.translator.command(&command, &mut self.out);
+                if let (Ok(_), I18nCommand::SetLocale { locale }) = (&answer, &command) {
+                    self.mechanisms.flags.attribute("locale", locale);
+                }
+                answer.map_err(|error| refuse(&error))
             }
             Command::Ledger(command) => match &mut self.ledger {
                 Some(ledger) => ledger.order(&command).map_err(Refusal),
@@ -928,11 +1164,15 @@ impl Engine {
             Command::StartGameDay { name } => self.start_drill(&name),
             Command::AbortGameDay => {
                 if self.abort_drill(by) {
-                    Ok("the game day is aborted and everything it armed is taken back".into())
+                    Ok("the game day is aborted and everything it injected is taken back".into())
                 } else {
                     Err(Refusal("no game day is running".into()))
                 }
             }
+            Command::ExtendGameDay => match &mut self.director {
+                Some(director) => director.extend().map_err(Refusal),
+                None => Err(Refusal("no game day is running".into())),
+            },
             Command::Stop => {
                 self.halt();
                 Ok("the session ends".into())
@@ -942,13 +1182,17 @@ impl Engine {
 
     fn start_drill(&mut self, name: &str) -> Result<String, Refusal> {
         if let Some(director) = &self.director {
-            return Err(Refusal(format!("game day {} is running; abort it first", director.view().scenario)));
+            return Err(Refusal(format!("game day {} is running; abort it first", director.scenario())));
         }
         let Some(playbook) = self.playbook.clone() else {
             return Err(Refusal("this session has no game days".into()));
         };
+        self.read_levels();
+        if let Some(reason) = self.mechanisms.slo.refuses_game_days(self.now) {
+            return Err(Refusal(reason));
+        }
         let director = playbook.start(name, &self.moment()).map_err(Refusal)?;
-        let scenario = director.view().scenario;
+        let scenario = director.scenario().to_owned();
         self.out.emit(Kind::ChaosGamedayStarted, || Payload::ChaosGamedayStarted { scenario: scenario.clone() });
         self.director = Some(director);
         self.direct();
@@ -969,10 +1213,16 @@ impl Engine {
 
     /// Takes back whatever fault injection does now: for drivers that end a session from outside.
     pub fn disarm(&mut self, by: &str) {
-        self.abort_drill(by);
-        if self.mechanisms.chaos.armed().0 != 0 {
-            let _ = self.apply(by, Command::Chaos(ChaosCommand::Disarm));
+        self.close_drill(by);
+        if self.mechanisms.chaos.armed().0 != 0 || self.mechanisms.chaos.active() > 0 {
+            let _ = self.apply(by, Command::Chaos(ChaosCommand::RevertAll));
         }
+    }
+
+    /// What callers waited, counted from the moment at which each evaluation was meant to begin: an engine that falls
+    /// behind its schedule cannot hide it (coordinated omission).
+    pub const fn responses(&self) -> &Latencies {
+        &self.responses
     }
 
     /// The checks that the driver is to make since the last call.
@@ -996,8 +1246,23 @@ impl Engine {
         self.results.as_mut()?.take()
     }
 
-    /// What is to be written to the ledger's directory, since the last call.
-    pub fn take_kept(&mut self) -> Vec<Kept> {
+    /// The evaluations that finished since the last call, for engines that keep them: in order of completion, with when.
+    pub fn take_kept(&mut self) -> Vec<(Timestamp, Evaluation)> {
+        self.kept.as_mut().map(|kept| std::mem::replace(kept, Vec::with_capacity(kept.len()))).unwrap_or_default()
+    }
+
+    /// From now on the journal's view tells how the durable one stands.
+    pub fn show_journal(&mut self, durable: crate::records::journal::store::Appender) {
+        self.mechanisms.journal.show(durable);
+    }
+
+    /// Lets go of the durable journal, so that its writer can end; the view tells how it stood last.
+    pub fn hide_journal(&mut self) {
+        self.mechanisms.journal.hide();
+    }
+
+    /// What is to be written to the ledger's directory since the last call.
+    pub fn take_leaves(&mut self) -> Vec<Kept> {
         self.ledger.as_mut().map(Ledger::take).unwrap_or_default()
     }
 
@@ -1011,17 +1276,6 @@ impl Engine {
         if let Some(ledger) = &mut self.ledger {
             ledger.mined(found);
         }
-        self.tell_blocks();
-    }
-
-    /// Puts on record that an operator came in with a token.
-    pub fn authenticated(&mut self, user: &str, role: Role, token_id: &str) {
-        self.out.now = self.now;
-        self.out.emit(Kind::TokenValidated, || Payload::TokenValidated {
-            user: user.to_owned(),
-            role: role.name().to_owned(),
-            token_id: token_id.to_owned(),
-        });
         self.tell_blocks();
     }
 
@@ -1046,6 +1300,8 @@ impl Engine {
             events_made: self.out.made(),
             samples: std::mem::take(&mut self.samples),
             calls: self.mechanisms.breaker.take_calls(),
+            turn: self.turns,
+            instructions: std::mem::take(&mut self.instructions),
             snapshot: self.snapshot(),
         }
     }
@@ -1091,6 +1347,27 @@ impl Engine {
             recent: recent.collect(),
         }
     }
+}
+
+/// Gives the flags what they decide by: the file's definitions, the experiment's rule, and what targeting may know.
+fn govern(
+    flags: &mut FlagsMiddleware,
+    settings: &Settings,
+    rules: &RuleSet,
+    definitions: Option<&Definitions>,
+) -> Result<(), FlagsError> {
+    let config = &settings.feature_flags;
+    match (definitions, &config.file) {
+        (Some(definitions), _) => flags.load(definitions)?,
+        (None, Some(file)) if config.enabled => return Err(FlagsError::NotRead(file.clone())),
+        (None, _) => {}
+    }
+    let configured = |label: &str| settings.rules.iter().any(|rule| rule.label == label);
+    let brought = rules.rules().iter().enumerate().filter(|(_, rule)| !configured(&rule.label));
+    flags.experiment(brought.fold(RuleMask::NONE, |mask, (at, _)| mask.with(at)));
+    flags.attribute("strategy", settings.engine.strategy.name());
+    flags.attribute("locale", &settings.i18n.locale);
+    Ok(())
 }
 
 /// The configured rules, and the experiment's when flags are on: Wuzz for multiples of 7.

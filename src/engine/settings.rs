@@ -14,6 +14,7 @@ use crate::mechanisms::i18n::I18nConfig;
 use crate::mechanisms::limits::LimitsConfig;
 use crate::mechanisms::slo::SloConfig;
 use crate::mechanisms::strategy::StrategyKind;
+use crate::pipeline::dependency::DependencyConfig;
 use crate::pipeline::validation::ValidationConfig;
 use crate::records::journal::JournalConfig;
 use crate::records::ledger::LedgerConfig;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub engine: EngineConfig,
     /// Which numbers are asked for.
     pub workload: WorkloadConfig,
+    /// Which named dependencies answer for which numbers; each has a breaker of its own.
+    pub dependencies: Vec<DependencyConfig>,
     /// How long answers take on the virtual clock.
     pub virtual_clock: VirtualClockConfig,
     /// Which numbers are accepted.
@@ -100,6 +103,7 @@ impl Default for Settings {
             rules: RuleSet::classic().rules().to_vec(),
             engine: EngineConfig::default(),
             workload: WorkloadConfig::default(),
+            dependencies: Vec::new(),
             virtual_clock: VirtualClockConfig::default(),
             validation: ValidationConfig::default(),
             rbac: AuthConfig::default(),

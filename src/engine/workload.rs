@@ -128,6 +128,25 @@ impl Workload {
         Ok(Self { kind, from, to, rng, text })
     }
 
+    /// As configured, but `count` numbers at most.
+    ///
+    /// # Errors
+    /// As [`Workload::new`].
+    pub fn counted(config: &WorkloadConfig, count: u64, rng: ChaCha8Rng) -> Result<Self, WorkloadError> {
+        let mut inner = Self::new(config, rng.clone())?;
+        let text = format!("{count} of {}", inner.text());
+        let mut left = count;
+        let feed = move || {
+            if left == 0 {
+                return Next::End;
+            }
+            let next = inner.draw();
+            left -= u64::from(matches!(next, Next::Number(_)));
+            next
+        };
+        Ok(Self::feed(Box::new(feed), text, rng))
+    }
+
     /// Numbers from outside; `text` says where from.
     pub fn feed(feed: Feed, text: String, rng: ChaCha8Rng) -> Self {
         Self { kind: Kind::Feed(feed), from: 0, to: 0, rng, text }

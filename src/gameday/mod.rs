@@ -1,9 +1,15 @@
 //! Game days: a hypothesis, faults that test it, and a verdict that a machine can act on. A game day drives an engine
 //! by commands and takes back whatever it armed, however it ends.
 
-pub mod post_mortem;
+pub mod condition;
+pub mod inject;
+pub mod measure;
+pub mod probe;
+pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod span;
+pub mod toolkit;
 
 use std::path::Path;
 
@@ -11,7 +17,7 @@ pub use scenario::Scenario;
 
 use crate::config::Diagnostic;
 use crate::domain::text::nearest;
-use crate::engine::director::{Director, Moment, Playbook, ScenarioView};
+use crate::engine::director::{Director, Lookup, Moment, Playbook, ScenarioView};
 use crate::engine::frame::SessionInfo;
 
 /// The scenarios that a session has.
@@ -50,19 +56,38 @@ pub enum ScenarioError {
 }
 
 impl Scenarios {
-    /// Those that are built in: the files in scenarios/.
-    ///
-    /// # Errors
-    /// [`Diagnostic`] never, unless a file was broken before the program was built; a test reads all.
-    pub fn built_in() -> Result<Self, Diagnostic> {
-        const FILES: [(&str, &str); 4] = [
+    /// The files in scenarios/, which are built in: name and text.
+    pub const fn files() -> &'static [(&'static str, &'static str)] {
+        &[
             ("confidence_crisis.yaml", include_str!("../../scenarios/confidence_crisis.yaml")),
             ("modulo_meltdown.yaml", include_str!("../../scenarios/modulo_meltdown.yaml")),
             ("slow_burn.yaml", include_str!("../../scenarios/slow_burn.yaml")),
             ("total_chaos.yaml", include_str!("../../scenarios/total_chaos.yaml")),
-        ];
-        let scenarios = FILES.iter().map(|(file, text)| Scenario::parse(text, file)).collect::<Result<_, _>>()?;
+            ("retry_storm.yaml", include_str!("../../scenarios/retry_storm.yaml")),
+            ("cache_stampede.yaml", include_str!("../../scenarios/cache_stampede.yaml")),
+            ("flag_rollout_gone_wrong.yaml", include_str!("../../scenarios/flag_rollout_gone_wrong.yaml")),
+            ("month_of_slow_burn.yaml", include_str!("../../scenarios/month_of_slow_burn.yaml")),
+            ("cascading_failure.yaml", include_str!("../../scenarios/cascading_failure.yaml")),
+            ("inventory_degradation.yaml", include_str!("../../scenarios/inventory_degradation.yaml")),
+            ("notification_overload.yaml", include_str!("../../scenarios/notification_overload.yaml")),
+            ("order_service_latency.yaml", include_str!("../../scenarios/order_service_latency.yaml")),
+            ("payment_provider_failure.yaml", include_str!("../../scenarios/payment_provider_failure.yaml")),
+        ]
+    }
+
+    /// Those that are built in.
+    ///
+    /// # Errors
+    /// [`Diagnostic`] never, unless a file was broken before the program was built; a test reads all.
+    pub fn built_in() -> Result<Self, Diagnostic> {
+        let scenarios =
+            Self::files().iter().map(|(file, text)| Scenario::parse(text, file)).collect::<Result<_, _>>()?;
         Ok(Self { scenarios })
+    }
+
+    /// These alone.
+    pub fn of(scenarios: impl IntoIterator<Item = Scenario>) -> Self {
+        Self { scenarios: scenarios.into_iter().collect() }
     }
 
     /// Also the one in this file, in place of any of the same name.
@@ -104,12 +129,19 @@ impl Scenarios {
 }
 
 impl Playbook for Scenarios {
-    fn scenarios(&self) -> Vec<ScenarioView> {
-        self.scenarios.iter().map(Scenario::view).collect()
+    fn scenarios(&self, levels: &[&str], state: &dyn Lookup) -> Vec<ScenarioView> {
+        let known = probe::Known { levels, state };
+        self.scenarios.iter().map(|scenario| scenario.view(scenario.needs(&known))).collect()
     }
 
     fn start(&self, name: &str, moment: &Moment<'_>) -> Result<Box<dyn Director>, String> {
         let scenario = self.get(name).map_err(|error| error.to_string())?;
+        let levels: Vec<&str> = moment.levels.iter().map(|level| level.name.as_str()).collect();
+        let needs = scenario.needs(&probe::Known { levels: &levels, state: moment.state });
+        if !needs.is_empty() {
+            let way = format!("`fizzops gameday run {name}` brings what it needs");
+            return Err(format!("this session has not what {name} needs: {needs}; {way}"));
+        }
         Ok(Box::new(run::Drill::new(scenario, moment)))
     }
 }

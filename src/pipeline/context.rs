@@ -11,6 +11,10 @@ pub struct Context {
     pub sequence: u64,
     /// What was asked.
     pub number: i64,
+    /// The dependency that answers, by its number from 1; 0 where none is named.
+    pub dependency: u8,
+    /// When it was meant to be asked, by the schedule of arrivals; its admission where there is no schedule.
+    pub intended: Timestamp,
     /// When it was admitted, by the engine's clock: it has arrived, and may still have to wait for a place.
     pub admitted: Timestamp,
     /// When it had its place among those that run at once: its admission, or the end of its wait.
@@ -67,7 +71,17 @@ pub struct Context {
 impl Context {
     /// A context for the evaluation of `number`, with every rule of `rules` on.
     pub fn new(sequence: u64, number: i64, rules: RuleMask, now: Timestamp) -> Self {
-        Self { sequence, number, rules, admitted: now, placed: now, attempted: now, now, ..Self::default() }
+        Self {
+            sequence,
+            number,
+            rules,
+            intended: now,
+            admitted: now,
+            placed: now,
+            attempted: now,
+            now,
+            ..Self::default()
+        }
     }
 
     /// Gives the honest answer.

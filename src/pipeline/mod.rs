@@ -3,6 +3,7 @@
 
 pub mod chain;
 pub mod context;
+pub mod dependency;
 pub mod outbox;
 pub mod timing;
 pub mod validation;

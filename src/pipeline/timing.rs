@@ -56,6 +56,32 @@ impl Latencies {
         if self.histogram.is_empty() { 0 } else { self.histogram.value_at_quantile(quantile).min(self.histogram.max()) }
     }
 
+    /// The percentile distribution, as `HdrHistogram`'s tools write and plot it (`.hgrm`): value in milliseconds,
+    /// percentile, how many are at most that, 1/(1-percentile).
+    pub fn distribution(&self) -> String {
+        let mut text =
+            format!("{:>12} {:>14} {:>10} {:>14}\n\n", "Value", "Percentile", "TotalCount", "1/(1-Percentile)");
+        let mut count = 0;
+        for step in self.histogram.iter_quantiles(5) {
+            count += step.count_since_last_iteration();
+            let (value, quantile) = (step.value_iterated_to() as f64 / 1e6, step.quantile_iterated_to());
+            text.push_str(&format!("{value:>12.6} {quantile:>2.12} {count:>10}"));
+            if quantile < 1.0 {
+                text.push_str(&format!(" {:>14.2}", 1.0 / (1.0 - quantile)));
+            }
+            text.push('\n');
+        }
+        let figures = |value: f64| value / 1e6;
+        text.push_str(&format!(
+            "#[Mean    = {:>12.6}, StdDeviation   = {:>12.6}]\n#[Max     = {:>12.6}, Total count    = {:>12}]\n",
+            figures(self.histogram.mean()),
+            figures(self.histogram.stdev()),
+            figures(self.histogram.max() as f64),
+            self.histogram.len()
+        ));
+        text
+    }
+
     /// The usual figures.
     pub fn view(&self) -> LatencyView {
         LatencyView {

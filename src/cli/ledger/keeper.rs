@@ -7,10 +7,11 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::super::keys::{data_dir, note_signer};
-use super::super::session::ConfigSource;
+use super::super::data::LEDGER;
+use super::super::keys::note_signer;
 use super::super::{Exit, Failure};
 use crate::engine::drive::Sink;
+use crate::records::data_dir::DataDir;
 use crate::records::ledger::{Kept, KeyKind, LedgerConfig, Start, StoreError, Writer};
 
 /// What the thread may be behind: some thousand leaves, a few megabytes. When the disk is slower than that, the engine
@@ -24,6 +25,8 @@ pub struct Keeper {
     sender: Option<SyncSender<Kept>>,
     thread: JoinHandle<Result<(), StoreError>>,
     start: Start,
+    /// The lock, when the ledger is in the data directory.
+    dir: Option<DataDir>,
 }
 
 impl From<StoreError> for Failure {
@@ -39,11 +42,13 @@ impl From<StoreError> for Failure {
 
 impl Keeper {
     /// Begins a ledger in this directory or goes on with the one that is there.
-    pub fn open(folder: &Path, config: &LedgerConfig, source: &ConfigSource) -> Result<Self, Failure> {
-        let key = data_dir(source.data_dir.as_deref())?.join(super::KEY_FILE);
-        let signer = note_signer(&key, &config.origin, KeyKind::Log)?;
-        let mut writer = Writer::open(folder, signer).map_err(|error| match error {
-            StoreError::Io { error, .. } => Failure::write(folder, &error),
+    /// Without a folder it is the data directory's own, which is locked then.
+    pub fn open(folder: Option<&Path>, data: &Path, config: &LedgerConfig) -> Result<Self, Failure> {
+        let dir = if folder.is_none() { Some(DataDir::lock(data)?) } else { None };
+        let folder = folder.map_or_else(|| data.join(LEDGER), Path::to_owned);
+        let signer = note_signer(&data.join(super::KEY_FILE), &config.origin, KeyKind::Log)?;
+        let mut writer = Writer::open(&folder, signer).map_err(|error| match error {
+            StoreError::Io { error, .. } => Failure::write(&folder, &error),
             error => error.into(),
         })?;
         let start = writer.start();
@@ -63,12 +68,17 @@ impl Keeper {
                 }
             }
         });
-        Ok(Self { sender: Some(sender), thread, start })
+        Ok(Self { sender: Some(sender), thread, start, dir })
     }
 
     /// Where the engine's ledger goes on.
     pub fn start(&self) -> Start {
         self.start.clone()
+    }
+
+    /// The data directory's lock, for whoever keeps other things there too.
+    pub const fn take_dir(&mut self) -> Option<DataDir> {
+        self.dir.take()
     }
 
     /// Where the engine hands over.

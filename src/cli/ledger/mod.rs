@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 
 pub use keeper::Keeper;
 
-use super::keys::{data_dir, read_private};
+use super::data::{DataDirArg, LEDGER};
+use super::keys::read_private;
 use super::{Exit, Failure};
 use crate::domain::text::grouped;
 use crate::domain::{ErrorCode, Timestamp};
@@ -66,9 +67,8 @@ struct Place {
     /// The public key, or a file with it [default: the one that lies in the ledger's directory]
     #[arg(long, value_name = "KEY|FILE")]
     key: Option<String>,
-    /// Where keys and data are kept [default: the platform's data directory]
-    #[arg(long, value_name = "DIR", env = "EFP_DATA_DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    dir: DataDirArg,
 }
 
 #[derive(Debug, Args)]
@@ -117,7 +117,7 @@ impl Place {
     fn folder(&self) -> Result<PathBuf, Failure> {
         match &self.ledger {
             Some(folder) => Ok(folder.clone()),
-            None => Ok(data_dir(self.data_dir.as_deref())?.join("ledger")),
+            None => Ok(self.dir.path()?.join(LEDGER)),
         }
     }
 
@@ -130,7 +130,7 @@ impl Place {
             let text = fs::read_to_string(&file).map_err(|error| unreadable(&file, &error))?;
             return Ok((parse_key(&text, &file.display().to_string())?, true));
         }
-        let file = data_dir(self.data_dir.as_deref())?.join(KEY_FILE);
+        let file = self.dir.path()?.join(KEY_FILE);
         if !file.exists() {
             return Err(Failure::usage("whose proof? Give the ledger's public key with --key"));
         }

@@ -71,17 +71,18 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         ),
     ];
     let [modified, exclusive, shared] = cache.lines;
-    let copies = match cache.shards.as_slice() {
-        [_] => format!("1 shard, {} steps: ", grouped(cache.steps)),
-        many => format!(
-            "{} shards, {} steps, {} hits by peers: ",
-            many.len(),
-            grouped(cache.steps),
-            grouped(cache.peer_hits)
-        ),
+    // The lines' states come first: on a narrow screen the end of the row is cut.
+    let states = format!(
+        "{} exclusive, {} modified, {} shared; {} steps",
+        grouped(exclusive),
+        grouped(modified),
+        grouped(shared),
+        grouped(cache.steps)
+    );
+    let states = match cache.shards.as_slice() {
+        [_] => format!("1 shard: {states}"),
+        many => format!("{} shards: {states}, {} hits by peers", many.len(), grouped(cache.peer_hits)),
     };
-    let states =
-        format!("{copies}{} exclusive, {} modified, {} shared", grouped(exclusive), grouped(modified), grouped(shared));
     rows.push(line(theme, [(Role::Muted, "coherence ".to_owned()), (Role::Text, states)]));
     widgets::lines(widgets::take(&mut area, 5), buf, rows);
     widgets::take(&mut area, 1);

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 
 use super::View;
+use crate::console::drill_chart;
 use crate::console::format::{elapsed, grouped, long, span};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, gauge, line, sign};
@@ -25,7 +26,7 @@ pub const fn verdict(verdict: Verdict) -> Role {
         Verdict::Running => Role::Held,
         Verdict::Held => Role::Good,
         Verdict::NotHeld => Role::Bad,
-        Verdict::Aborted | Verdict::NeverRan => Role::Watch,
+        Verdict::Aborted | Verdict::NeverRan | Verdict::Inconclusive => Role::Watch,
     }
 }
 
@@ -34,7 +35,8 @@ fn headline(view: &View<'_>, drill: &DrillView) -> String {
     match drill.verdict {
         Verdict::Running => {
             let place = format!("phase {} of {}", drill.phase + 1, drill.phases.len());
-            format!("{} runs, {place}: {phase}, {}. A aborts it.", drill.title, elapsed(drill.began, view.at()))
+            let time = elapsed(drill.began, view.at());
+            format!("{} runs, {place}: {phase}, {time}. A aborts it, e makes the phase longer.", drill.title)
         }
         verdict => {
             let took = drill.ended.map_or(0, |ended| nanos(ended.since(drill.began)));
@@ -47,14 +49,14 @@ fn headline(view: &View<'_>, drill: &DrillView) -> String {
 pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let scenarios = &view.info.scenarios;
     let columns = [
-        ("scenario", Constraint::Length(20), false),
-        ("evaluations", Constraint::Length(11), true),
+        ("scenario", Constraint::Length(25), false),
+        ("takes", Constraint::Length(15), false),
         ("", Constraint::Fill(1), false),
     ];
     let rows = scenarios.iter().map(|scenario| {
         vec![
             (Role::Text, scenario.name.clone()),
-            (Role::Text, grouped(scenario.evaluations)),
+            (Role::Text, scenario.length.clone()),
             (Role::Muted, scenario.title.clone()),
         ]
     });
@@ -103,6 +105,11 @@ fn draw_scenario(view: &View<'_>, scenario: &ScenarioView, mut area: Rect, buf: 
         name = "";
     }
     name = "expects";
+    if !scenario.needs.is_empty() {
+        lines.push(line(theme, [(Role::Watch, "needs    ".into()), (Role::Text, scenario.needs.clone())]));
+        let way = format!("fizzops gameday run {} brings it", scenario.name);
+        lines.push(line(theme, [(Role::Muted, "         ".into()), (Role::Muted, way)]));
+    }
     for expectation in &scenario.expectations {
         lines.push(line(theme, [(Role::Muted, format!("{name:<8} ")), (Role::Text, expectation.clone())]));
         name = "";
@@ -130,12 +137,11 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             (false, true) => Role::Text,
             (false, false) => Role::Muted,
         };
-        let done = if phase.planned > 0 { counts.evaluations as f64 / phase.planned as f64 } else { 0.0 };
         let figure =
             |count: u64, bad: Role| if count > 0 { (bad, count.to_string()) } else { (Role::Muted, "0".into()) };
         vec![
             (role, format!("{} {}", if running { theme.glyphs.cursor } else { " " }, phase.name)),
-            (role, format!("{} {:>3}/{:<3}", gauge(theme, done, 6), counts.evaluations, phase.planned)),
+            (role, format!("{} {:>6}", gauge(theme, phase.done, 6), grouped(counts.evaluations))),
             figure(counts.wrong, Role::Bad),
             figure(counts.of(Outcome::Failed) + counts.of(Outcome::TimedOut), Role::Bad),
             figure(counts.of(Outcome::Rejected), Role::Watch),
@@ -145,11 +151,24 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
     });
     let height = drill.phases.len() as u16 + 1;
     widgets::table(theme, &columns, rows.collect(), None, widgets::take(&mut area, height), buf);
+    if area.height > drill_chart::HEIGHT + 4 {
+        widgets::take(&mut area, 1);
+        drill_chart::draw(theme, drill, widgets::take(&mut area, drill_chart::HEIGHT), buf);
+        widgets::take(&mut area, 1);
+    }
+    let stop = drill.stop.as_ref().map(|stop| {
+        let (role, now) = if stop.met { (Role::Bad, "met") } else { (Role::Text, stop.now.as_str()) };
+        line(
+            theme,
+            [(Role::Muted, "stops when ".into()), (Role::Text, stop.text.clone()), (role, format!("  ({now})"))],
+        )
+    });
     let expectations = drill.expectations.iter().map(|expectation| {
         let (role, word) = match expectation.standing {
             Standing::Held => (Role::Good, "held"),
             Standing::Failed => (Role::Bad, "not held"),
             Standing::Pending => (Role::Muted, "pending"),
+            Standing::Inconclusive => (Role::Watch, "open"),
         };
         let found =
             if expectation.actual.is_empty() { String::new() } else { format!("  (found {})", expectation.actual) };
@@ -162,5 +181,5 @@ fn draw_drill(view: &View<'_>, drill: &DrillView, mut area: Rect, buf: &mut Buff
             ],
         )
     });
-    widgets::lines(area, buf, expectations.collect());
+    widgets::lines(area, buf, stop.into_iter().chain(expectations).collect());
 }

@@ -12,6 +12,19 @@ use crate::records::journal::FACTS;
 
 pub fn sentence(view: &View<'_>) -> (Role, String) {
     let journal = &view.now().journal;
+    if let Some(durable) = &journal.durable {
+        if let Some(reason) = &durable.stopped {
+            return (Role::Bad, format!("Nothing more is written: {reason}"));
+        }
+        let text = format!(
+            "On the disk: {} events, {} evaluations in {} files; {} evaluations are on their way.",
+            grouped(durable.acknowledged),
+            grouped(durable.evaluations),
+            grouped(durable.segments),
+            grouped(durable.behind)
+        );
+        return (Role::Good, text);
+    }
     if !journal.enabled {
         return (Role::Info, "No journal is kept: --set event_sourcing.enabled=true.".into());
     }

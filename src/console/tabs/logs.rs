@@ -1,12 +1,14 @@
-//! What did the program say about itself?
+//! What did the program say about itself? The same sentences live and in a replay, for they are told by the events.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
-use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget, TuiWidgetState};
+use ratatui::text::Line;
+use tracing::Level;
 
 use super::View;
-use crate::console::theme::{Role, Theme};
+use crate::console::theme::Role;
+use crate::console::widgets::{self, line};
+use crate::console::{format, narrate};
 
 pub fn sentence(view: &View<'_>) -> (Role, String) {
     match view.timeline.missed() {
@@ -15,21 +17,22 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
     }
 }
 
-/// Draws the log, scrolled as `state` says.
-pub fn draw(theme: &Theme, state: &TuiWidgetState, area: Rect, buf: &mut Buffer) {
-    TuiLoggerWidget::default()
-        .style(theme.style(Role::Text))
-        .style_error(theme.style(Role::Bad))
-        .style_warn(theme.style(Role::Watch))
-        .style_info(theme.style(Role::Text))
-        .style_debug(theme.style(Role::Muted))
-        .style_trace(theme.style(Role::Muted))
-        .output_timestamp(None)
-        .output_level(Some(TuiLoggerLevelOutput::Long))
-        .output_separator(' ')
-        .output_target(false)
-        .output_file(false)
-        .output_line(false)
-        .state(state)
-        .render(area, buf);
+/// Draws the log, `back` lines above its end at the bottom.
+pub fn draw(view: &View<'_>, back: usize, area: Rect, buf: &mut Buffer) {
+    let height = usize::from(area.height);
+    let back = back.min(view.timeline.events().count().saturating_sub(height));
+    let told = view.timeline.events().skip(back).take(height).map(|event| {
+        let told = narrate::tell(event);
+        let role = match told.level {
+            Level::ERROR => Role::Bad,
+            Level::WARN => Role::Watch,
+            Level::INFO => Role::Text,
+            _ => Role::Muted,
+        };
+        let text = format!("{} {}: {}", format::clock(event.at), told.topic, told.text);
+        line(view.theme, [(role, format!("{:<5} ", told.level)), (role, text)])
+    });
+    let mut lines: Vec<Line<'_>> = told.collect();
+    lines.reverse();
+    widgets::lines(area, buf, lines);
 }

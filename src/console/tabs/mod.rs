@@ -104,7 +104,7 @@ pub fn draw(tab: Tab, view: &View<'_>, area: Rect, buf: &mut Buffer) {
         Tab::GameDays => game_days::draw(view, area, buf),
         Tab::Ledger => ledger::draw(view, area, buf),
         Tab::Journal => journal::draw(view, area, buf),
-        Tab::Logs => {} // Drawn by the application, which keeps the log widget's state.
+        Tab::Logs => {} // Drawn by the application, which knows how far it is scrolled.
     }
 }
 

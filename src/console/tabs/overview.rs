@@ -28,14 +28,9 @@ pub fn sentence(view: &View<'_>) -> (Role, String) {
         };
         let slo = now.slos.slos.iter().find(|slo| slo.name == worst.slo);
         let figures = slo.map_or_else(String::new, |slo| {
-            let what = match slo.name.as_str() {
-                "latency" => "of answers are late",
-                "accuracy" => "of answers are wrong",
-                _ => "of evaluations get no answer",
-            };
             let burn = slo.burn_rate.map_or_else(|| "-".into(), |burn| grouped(burn.round() as u64));
             let bad = share(slo.minute.bad(), slo.minute.total);
-            format!("{bad} {what}, the {} budget burns {burn}x too fast", slo.name)
+            format!("{bad} {} in the last minute, the {} budget burns {burn}x too fast", slo.bad, slo.name)
         });
         return (Role::Bad, format!("{} since {since}: {figures}.{others}{cause}", worst.severity.name()));
     }
@@ -284,7 +279,7 @@ fn right(view: &View<'_>) -> Vec<Vec<Part>> {
     let mut rows: Vec<Vec<Part>> = Vec::new();
     if now.slos.enabled {
         for slo in &now.slos.slos {
-            let (role, state) = slo_state(slo, now.slos.burn_rate_threshold);
+            let (role, state) = slo_state(slo);
             let left = format!("left {}", percent(Some(slo.budget_left)));
             rows.push(status(view, short_slo(&slo.name), role, state, left));
         }
@@ -300,24 +295,25 @@ fn right(view: &View<'_>) -> Vec<Vec<Part>> {
     rows
 }
 
+/// A name that fits: the objectives of the reference by their own words.
 fn short_slo(name: &str) -> &str {
-    if name == "availability" {
-        "Available"
-    } else if name == "accuracy" {
-        "Accuracy"
-    } else {
-        "Latency"
+    match name {
+        "availability" => "Available",
+        "accuracy" => "Accuracy",
+        "latency" => "Latency",
+        other => other,
     }
 }
 
 /// How an objective stands: its last minute in a word and a colour.
-pub fn slo_state(slo: &SloView, burn_rate_threshold: f64) -> (Role, String) {
+pub fn slo_state(slo: &SloView) -> (Role, String) {
     let minute = percent(slo.minute.compliance());
-    match slo.burn_rate {
-        Some(burn) if burn > burn_rate_threshold => (Role::Bad, minute),
-        Some(burn) if burn > 1.0 => (Role::Watch, minute),
-        Some(_) => (Role::Good, minute),
-        None => (Role::Muted, "-".into()),
+    match (slo.alert, slo.burn_rate) {
+        (Some(severity), _) if severity.pages() => (Role::Bad, minute),
+        (Some(_), _) => (Role::Watch, minute),
+        (None, Some(burn)) if burn > 1.0 => (Role::Watch, minute),
+        (None, Some(_)) => (Role::Good, minute),
+        (None, None) => (Role::Muted, "-".into()),
     }
 }
 

@@ -7,7 +7,7 @@ use super::calls::{CallBlock, CallLog};
 use super::config::BreakerConfig;
 use super::error::BreakerError;
 use super::machine::{Ended, Permit};
-use super::registry::{Registry, Slot};
+use super::registry::{BreakerKey, Registry, Slot};
 use super::state::State;
 use super::view::BreakerView;
 use crate::domain::{ErrorCode, Outcome, Timestamp};
@@ -103,6 +103,8 @@ impl BreakerCommand {
 pub struct BreakerMiddleware {
     enabled: bool,
     registry: Registry,
+    /// By the number of the dependency that answers; the evaluation's own first.
+    slots: Vec<Slot>,
     /// The evaluation's calls since the last frame, when somebody records them.
     log: Option<Box<CallLog>>,
 }
@@ -113,7 +115,30 @@ impl BreakerMiddleware {
     /// # Errors
     /// [`BreakerError::Configuration`] for an impossible value, also when the section is not enabled.
     pub fn new(config: &BreakerConfig, now: Timestamp, rng: ChaCha8Rng) -> Result<Self, BreakerError> {
-        Ok(Self { enabled: config.enabled, registry: Registry::new(config, now, rng)?, log: None })
+        Ok(Self {
+            enabled: config.enabled,
+            registry: Registry::new(config, now, rng)?,
+            slots: vec![Registry::EVALUATION],
+            log: None,
+        })
+    }
+
+    /// Puts calls to each of these dependencies behind a breaker of its own, `evaluation/NAME`; the first has number 1.
+    ///
+    /// # Errors
+    /// [`BreakerError`] when there are too many, or a name can be none of a breaker.
+    pub fn depend_on(&mut self, names: &[String], now: Timestamp) -> Result<(), BreakerError> {
+        self.slots.truncate(1);
+        for name in names {
+            let slot = self.registry.slot(&BreakerKey::new("evaluation", name), now)?;
+            self.slots.push(slot);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn slot(&self, context: &Context) -> Slot {
+        self.slots.get(usize::from(context.dependency)).copied().unwrap_or(Registry::EVALUATION)
     }
 
     /// Whether calls go through breakers.
@@ -223,18 +248,21 @@ impl Middleware for BreakerMiddleware {
     }
 
     fn enter(&mut self, context: &mut Context, out: &mut Outbox) -> Flow {
+        let slot = self.slot(context);
+        // What is kept of calls is kept of the evaluation's own breaker.
+        let mut log = self.log.as_mut().filter(|_| slot == Registry::EVALUATION);
         if !self.enabled {
-            if let Some(log) = &mut self.log {
+            if let Some(log) = &mut log {
                 log.begin(context);
                 // Only so that it is known on the way out.
                 context.permit = Some(0);
             }
             return Flow::Continue;
         }
-        match self.registry.acquire(Registry::EVALUATION, context.number, context.now, out) {
+        match self.registry.acquire(slot, context.number, context.now, out) {
             Ok(permit) => {
                 context.permit = Some(permit.ticket());
-                if let Some(log) = &mut self.log {
+                if let Some(log) = &mut log {
                     log.begin(context);
                 }
                 Flow::Continue
@@ -242,7 +270,7 @@ impl Middleware for BreakerMiddleware {
             Err(refusal) => {
                 context.fail(Outcome::Rejected, ErrorCode::CircuitOpen);
                 context.retry_after = refusal.retry_after;
-                if let Some(log) = &mut self.log {
+                if let Some(log) = &mut log {
                     log.refuse(context);
                 }
                 Flow::Finish
@@ -261,20 +289,21 @@ impl Middleware for BreakerMiddleware {
         };
         // What it protects has this attempt's time; waits for a place and earlier attempts are not its doing.
         let duration = context.now.since(context.attempted);
-        if let Some(log) = &mut self.log {
+        let slot = self.slot(context);
+        if let Some(log) = self.log.as_mut().filter(|_| slot == Registry::EVALUATION) {
             log.end(context, failed, duration);
-            if !self.enabled {
-                return;
-            }
+        }
+        if !self.enabled {
+            return;
         }
         let Some(failed) = failed else {
-            return self.registry.release(Registry::EVALUATION, permit, context.now, out);
+            return self.registry.release(slot, permit, context.now, out);
         };
-        if !failed && self.registry.times_out(Registry::EVALUATION, duration) {
+        if !failed && self.registry.times_out(slot, duration) {
             context.fail(Outcome::TimedOut, ErrorCode::CallTimeout);
         }
         let ended =
             Ended { number: context.number, failed, error: context.error, duration, confidence: context.confidence };
-        self.registry.finish(Registry::EVALUATION, permit, &ended, context.now, out);
+        self.registry.finish(slot, permit, &ended, context.now, out);
     }
 }

@@ -78,7 +78,7 @@ pub enum CacheError {
     #[error("cache.ttl_seconds is {0}; it must be above 0")]
     Ttl(f64),
     /// Start after end.
-    #[error("cache.warming.range_start ({0}) is greater than range_end ({1})")]
+    #[error("cache.warming.range_start is {0}, after range_end, {1}")]
     Warming(i64, i64),
 }
 
@@ -133,6 +133,11 @@ pub enum CacheCommand {
         from: i64,
         /// The last.
         to: i64,
+    },
+    /// Let its clock be ahead of the session's by this much, or behind: what is kept grows old by its own clock.
+    SkewClock {
+        /// Milliseconds; 0 sets it right.
+        by_ms: i64,
     },
     /// Let answers leave by another policy from now on.
     SetPolicy {

@@ -100,6 +100,8 @@ pub struct CacheMiddleware {
     rules: Arc<RuleSet>,
     shards: Shards<Key, RuleMask>,
     record: Record,
+    /// How far its clock is ahead.
+    skew_ms: i64,
 }
 
 /// What is counted, and who left last.
@@ -157,6 +159,7 @@ impl CacheMiddleware {
             rules: Arc::clone(rules),
             shards: Shards::new(config.shards, config.eviction_policy, capacity, rng),
             record: Record::default(),
+            skew_ms: 0,
         })
     }
 
@@ -184,6 +187,17 @@ impl CacheMiddleware {
             self.put_all((from..=to).take(usize::try_from(self.config.max_size).unwrap_or(usize::MAX)), now, out);
         out.emit(Kind::CacheWarming, || Payload::CacheWarming { entries, from, to });
         entries
+    }
+
+    /// Look-ups that found an answer, and those that did not.
+    pub const fn looked_up(&self) -> [u64; 2] {
+        [self.record.hits, self.record.misses]
+    }
+
+    /// What its own clock says.
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        let skew = Duration::from_millis(self.skew_ms.unsigned_abs());
+        if self.skew_ms < 0 { now.before(skew) } else { now + skew }
     }
 
     /// Puts in the answers for the last of these numbers, as many as there is room for; how many that were.
@@ -245,6 +259,15 @@ impl CacheMiddleware {
             CacheCommand::InvalidateRange { from, to } => {
                 let entries = self.invalidate(format!("{from} to {to}"), |one| (from..=to).contains(&one), now, out);
                 format!("cache has forgotten {entries} answers for {from} to {to}")
+            }
+            CacheCommand::SkewClock { by_ms } => {
+                self.skew_ms = by_ms;
+                let ms = by_ms.unsigned_abs();
+                match by_ms {
+                    0 => "the cache's clock is right".into(),
+                    1.. => format!("the cache's clock is {ms} ms ahead"),
+                    _ => format!("the cache's clock is {ms} ms behind"),
+                }
             }
             CacheCommand::SetPolicy { policy } => {
                 self.shards.set_policy(policy);
@@ -333,7 +356,7 @@ impl Middleware for CacheMiddleware {
         if !self.config.enabled {
             return Flow::Continue;
         }
-        let (number, now) = (context.number, context.now);
+        let (number, now) = (context.number, self.clock(context.now));
         let shard = (context.sequence % u64::from(self.shards.count())) as u32;
         let Self { shards, record, .. } = self;
         let found =
@@ -357,7 +380,8 @@ impl Middleware for CacheMiddleware {
     fn leave(&mut self, context: &mut Context, out: &mut Outbox) {
         if self.config.enabled && context.is_answered() {
             let shard = context.sequence % u64::from(self.shards.count());
-            self.keep(shard, context.number, context.rules, context.matched, context.now, out);
+            let now = self.clock(context.now);
+            self.keep(shard, context.number, context.rules, context.matched, now, out);
         }
     }
 }

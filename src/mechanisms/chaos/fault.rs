@@ -68,6 +68,9 @@ impl fmt::Display for Fault {
 pub struct Level(u8);
 
 impl Level {
+    /// 5.
+    pub const HIGHEST: Self = Self(5);
+
     /// 1 to 5; `None` for any other number.
     pub const fn new(number: u8) -> Option<Self> {
         if number >= 1 && number <= 5 { Some(Self(number)) } else { None }

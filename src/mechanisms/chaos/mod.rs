@@ -25,6 +25,7 @@
 //! ```
 
 mod fault;
+mod injection;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +35,12 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, Level};
+pub use injection::{Effect, Injection, InjectionView};
 
-use crate::domain::{ErrorCode, Kind, Outcome, Output, Payload, RuleMask, RuleSet};
+use injection::Active;
+
+use crate::domain::classification::Classifier;
+use crate::domain::{ErrorCode, Kind, Outcome, Output, Payload, RuleMask, RuleSet, Timestamp};
 use crate::pipeline::{Context, Flow, Middleware, Outbox};
 
 /// The section `chaos`.
@@ -86,7 +91,7 @@ impl Default for ChaosConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChaosError {
     /// Not a level.
-    #[error("chaos level {0} does not exist; levels are 1 (5 %) to 5 (80 %), 0 turns chaos off")]
+    #[error("chaos.level is {0}; levels are 1 (5 %) to 5 (80 %), 0 turns chaos off")]
     Level(u8),
     /// Min above max, or longer than allowed.
     #[error(
@@ -101,6 +106,17 @@ pub enum ChaosError {
     /// Nothing to inject.
     #[error("chaos is armed with no fault type; name at least one of {}", Fault::names())]
     NoFault,
+    /// An injection that cannot be.
+    #[error("injection `{id}`: {problem}")]
+    Injection {
+        /// Which.
+        id: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// There is no injection of this id.
+    #[error("there is no injection `{0}`")]
+    NoInjection(String),
 }
 
 impl ChaosError {
@@ -111,7 +127,7 @@ impl ChaosError {
 }
 
 /// What an operator or a game day may change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChaosCommand {
     /// Level 1 to 5 with what is armed, or else what the configuration names; 0 to turn it off.
@@ -126,8 +142,20 @@ pub enum ChaosCommand {
         /// At least one.
         faults: Vec<Fault>,
     },
-    /// Nothing any more.
+    /// Nothing any more; injections stay.
     Disarm,
+    /// One more injection, in place of any of the same id.
+    Inject {
+        /// Which.
+        injection: Injection,
+    },
+    /// One injection less.
+    Revert {
+        /// Which.
+        id: String,
+    },
+    /// Nothing any more, injections neither.
+    RevertAll,
 }
 
 /// What has been injected of one fault.
@@ -158,6 +186,9 @@ pub struct ChaosView {
     pub exposed: u64,
     /// Injections so far, all faults together.
     pub injected: u64,
+    /// The injections in force.
+    #[serde(default)]
+    pub injections: Vec<InjectionView>,
 }
 
 /// The middleware, at priority 3.
@@ -173,7 +204,16 @@ pub struct Chaos {
     words: Words,
     injected: [u64; Fault::ALL.len()],
     exposed: u64,
+    rules: RuleSet,
+    classifier: Classifier,
+    /// Names of dependencies; the first has number 1.
+    dependencies: Vec<String>,
+    /// Injections in force, each with who asked for it.
+    active: Vec<(Active, String)>,
 }
+
+/// As many injections may be in force at once.
+const MOST_INJECTIONS: usize = 64;
 
 /// The wrong answers, made once: corruption must not allocate.
 #[derive(Debug)]
@@ -238,7 +278,86 @@ impl Chaos {
             words: Words::new(rules),
             injected: [0; Fault::ALL.len()],
             exposed: 0,
+            rules: rules.clone(),
+            classifier: Classifier::new(rules),
+            dependencies: Vec::new(),
+            active: Vec::new(),
         })
+    }
+
+    /// The dependencies that injections can name; the first has number 1.
+    pub fn know_dependencies(&mut self, names: Vec<String>) {
+        self.dependencies = names;
+    }
+
+    /// The dependencies that injections can name.
+    pub fn dependencies(&self) -> &[String] {
+        &self.dependencies
+    }
+
+    /// The rules that injections can name.
+    pub const fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    fn inject(&mut self, injection: &Injection, by: &str, now: Timestamp) -> Result<String, ChaosError> {
+        let wrong = |problem: String| ChaosError::Injection { id: injection.id.clone(), problem };
+        injection.effect.check().map_err(wrong)?;
+        if !(injection.rate > 0.0 && injection.rate <= 1.0) {
+            return Err(wrong(format!("a rate of {} is impossible; it is above 0 and at most 1", injection.rate)));
+        }
+        injection.target.check().map_err(|(key, rule)| wrong(format!("target.{key}: {rule}")))?;
+        let mut dependencies = if injection.dependencies.is_empty() { u64::MAX } else { 0 };
+        for name in &injection.dependencies {
+            let at = self.dependencies.iter().position(|known| known == name).ok_or_else(|| {
+                let known = self.dependencies.join(", ");
+                let known =
+                    if known.is_empty() { "this session names none".into() } else { format!("there are {known}") };
+                wrong(format!("there is no dependency `{name}`; {known}"))
+            })?;
+            dependencies |= 2 << at;
+        }
+        let rules = injection.mask(&self.rules).map_err(|label| wrong(format!("there is no rule `{label}`")))?;
+        self.active.retain(|(active, _)| active.asked.id != injection.id);
+        if self.active.len() == MOST_INJECTIONS {
+            return Err(wrong(format!("{MOST_INJECTIONS} injections are as many as there can be at once")));
+        }
+        let active = Active {
+            // At most 2^32, which every draw is below.
+            threshold: (injection.rate * 2_f64.powi(32)) as u64,
+            dependencies,
+            rules,
+            began: now,
+            expires: now + Duration::from_millis(injection.lease_ms),
+            injected: 0,
+            asked: injection.clone(),
+        };
+        self.active.push((active, by.to_owned()));
+        Ok(format!("injected: {}", injection.text()))
+    }
+
+    /// Lets the leases of whatever `by` asked for run anew.
+    pub fn renew(&mut self, by: &str, now: Timestamp) {
+        for (active, _) in self.active.iter_mut().filter(|(_, owner)| owner == by) {
+            active.expires = now + Duration::from_millis(active.asked.lease_ms);
+        }
+    }
+
+    /// Ends injections whose lease has run out; how many.
+    pub fn expire(&mut self, now: Timestamp) -> usize {
+        let before = self.active.len();
+        self.active.retain(|(active, _)| now < active.expires);
+        before - self.active.len()
+    }
+
+    /// When the next lease runs out.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.active.iter().map(|(active, _)| active.expires).min()
+    }
+
+    /// How many injections are in force.
+    pub fn active(&self) -> usize {
+        self.active.len()
     }
 
     /// Carries out a command; the answer is a sentence for the operator.
@@ -247,6 +366,25 @@ impl Chaos {
     /// [`ChaosError`] when the command asks for the impossible; nothing is changed then.
     pub fn command(&mut self, command: &ChaosCommand, by: &str, out: &mut Outbox) -> Result<String, ChaosError> {
         match command {
+            ChaosCommand::Inject { injection } => {
+                let answer = self.inject(injection, by, out.now)?;
+                self.tell(by, out);
+                return Ok(answer);
+            }
+            ChaosCommand::Revert { id } => {
+                let before = self.active.len();
+                self.active.retain(|(active, _)| active.asked.id != *id);
+                if self.active.len() == before {
+                    return Err(ChaosError::NoInjection(id.clone()));
+                }
+                self.tell(by, out);
+                return Ok(format!("injection {id} is taken back"));
+            }
+            ChaosCommand::RevertAll => {
+                self.active.clear();
+                self.level = None;
+                self.armed.clone_from(&self.configured);
+            }
             ChaosCommand::SetLevel { level: 0 } | ChaosCommand::Disarm => {
                 self.level = None;
                 self.armed.clone_from(&self.configured);
@@ -263,13 +401,7 @@ impl Chaos {
             }
         }
         self.by = by.to_owned();
-        let view = self.view();
-        out.emit(Kind::ChaosMonkeyActivated, || Payload::ChaosMonkeyActivated {
-            level: view.level,
-            label: view.label.clone(),
-            faults: view.faults.iter().filter(|fault| fault.armed).map(|fault| fault.fault.name().to_owned()).collect(),
-            by: by.to_owned(),
-        });
+        self.tell(by, out);
         Ok(match self.level {
             None => String::from("chaos is off"),
             Some(level) => format!(
@@ -280,6 +412,18 @@ impl Chaos {
                 level.probability() * 100.0
             ),
         })
+    }
+
+    fn tell(&self, by: &str, out: &mut Outbox) {
+        let view = self.view();
+        let armed = view.faults.iter().filter(|fault| fault.armed).map(|fault| fault.fault.name().to_owned());
+        let injections = view.injections.iter().map(|injection| injection.text.clone());
+        out.emit(Kind::ChaosMonkeyActivated, || Payload::ChaosMonkeyActivated {
+            level: view.level,
+            label: view.label.clone(),
+            faults: armed.chain(injections).collect(),
+            by: by.to_owned(),
+        });
     }
 
     /// What is armed now: level (0 for off) and faults.
@@ -310,6 +454,17 @@ impl Chaos {
                 .collect(),
             exposed: self.exposed,
             injected: self.injections(),
+            injections: self
+                .active
+                .iter()
+                .map(|(active, by)| InjectionView {
+                    id: active.asked.id.clone(),
+                    text: active.asked.text(),
+                    injected: active.injected,
+                    expires: active.expires,
+                    by: by.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -339,10 +494,69 @@ impl Chaos {
         });
     }
 
+    /// The effects of injections that hit this evaluation, of those that come before the answer or of those after it.
+    fn inject_now(&mut self, after: bool, context: &mut Context, out: &mut Outbox) -> Flow {
+        for at in 0..self.active.len() {
+            let (rules, classifier, number) = (&self.rules, self.classifier, context.number);
+            let class = || classifier.classify(rules.matches(number, rules.all()));
+            let Some((active, _)) = self.active.get_mut(at) else { break };
+            let effect = active.asked.effect;
+            if effect.fault().comes_after() != after
+                || !active.covers(context.now, number, context.dependency, context.rules, class)
+                || u64::from(self.rng.next_u32()) >= active.threshold
+            {
+                continue;
+            }
+            let age = context.now.since(active.began);
+            match effect {
+                Effect::LatencyInjection { min_ms, max_ms } => {
+                    let latency = self.rng.random_range(min_ms * 1_000_000..=max_ms * 1_000_000);
+                    active.injected += 1;
+                    self.wait(Duration::from_nanos(latency), context, out);
+                }
+                Effect::SlowStart { latency_ms, ramp_ms } => {
+                    let left = Duration::from_millis(ramp_ms).saturating_sub(age);
+                    if left.is_zero() {
+                        continue;
+                    }
+                    let part = left.as_secs_f64() * 1e3 / ramp_ms as f64;
+                    active.injected += 1;
+                    self.wait(Duration::from_millis(latency_ms).mul_f64(part), context, out);
+                }
+                Effect::Hang => {
+                    active.injected += 1;
+                    // Longer than any call's timeout can be.
+                    self.wait(Duration::from_secs(86_400), context, out);
+                }
+                Effect::ErrorBurst { burst_ms, period_ms } => {
+                    if age.as_millis() % u128::from(period_ms.max(1)) < u128::from(burst_ms) {
+                        active.injected += 1;
+                        self.raise(context, out);
+                        return Flow::Finish;
+                    }
+                }
+                Effect::ExceptionInjection => {
+                    active.injected += 1;
+                    self.raise(context, out);
+                    return Flow::Finish;
+                }
+                Effect::ResultCorruption | Effect::RuleEngineFailure | Effect::ConfidenceManipulation => {
+                    active.injected += 1;
+                    self.spoil(effect.fault(), self.level.unwrap_or(Level::HIGHEST), context, out);
+                }
+            }
+        }
+        Flow::Continue
+    }
+
     fn delay(&mut self, level: Level, context: &mut Context, out: &mut Outbox) {
         let LatencyConfig { min_ms, max_ms } = self.latency;
         let longest = min_ms * 1_000_000 + (max_ms - min_ms) * 1_000_000 / 5 * u64::from(level.number());
         let latency = Duration::from_nanos(self.rng.random_range(min_ms * 1_000_000..=longest));
+        self.wait(latency, context, out);
+    }
+
+    fn wait(&mut self, latency: Duration, context: &mut Context, out: &mut Outbox) {
         context.delay += latency;
         self.note(Fault::LatencyInjection, context);
         let (number, latency_ms) = (context.number, latency.as_secs_f64() * 1_000.0);
@@ -423,21 +637,29 @@ impl Middleware for Chaos {
     }
 
     fn enter(&mut self, context: &mut Context, out: &mut Outbox) -> Flow {
-        let Some(level) = self.level else { return Flow::Continue };
-        self.exposed += 1;
-        match self.draw(level) {
-            Some(Fault::LatencyInjection) => self.delay(level, context, out),
-            Some(Fault::ExceptionInjection) => {
-                self.raise(context, out);
-                return Flow::Finish;
-            }
-            Some(fault) => context.planned_fault = Some(fault as u8),
-            None => {}
+        if self.level.is_none() && self.active.is_empty() {
+            return Flow::Continue;
         }
-        Flow::Continue
+        self.exposed += 1;
+        if let Some(level) = self.level {
+            match self.draw(level) {
+                Some(Fault::LatencyInjection) => self.delay(level, context, out),
+                Some(Fault::ExceptionInjection) => {
+                    self.raise(context, out);
+                    return Flow::Finish;
+                }
+                Some(fault) => context.planned_fault = Some(fault as u8),
+                None => {}
+            }
+        }
+        self.inject_now(false, context, out)
     }
 
     fn leave(&mut self, context: &mut Context, out: &mut Outbox) {
+        if !self.active.is_empty() && context.is_answered() {
+            // Those after the answer never end it.
+            let _ = self.inject_now(true, context, out);
+        }
         let Some(level) = self.level else { return };
         // Drawn on the way in: injected now. Otherwise there is a second draw, of which only faults after the answer
         // count; so the share of touched evaluations is above the level's probability, as in the reference.
@@ -534,6 +756,113 @@ mod tests {
             chaos.command(&command, "t", &mut out).unwrap();
         }
         assert_eq!(chaos.armed(), (2, &[Fault::LatencyInjection][..]), "what a drill armed is not armed again");
+    }
+
+    fn injection(id: &str, effect: Effect) -> Injection {
+        Injection {
+            id: id.into(),
+            effect,
+            rate: 1.0,
+            target: crate::domain::Selection::default(),
+            dependencies: vec![],
+            rules: vec![],
+            lease_ms: 1_000,
+        }
+    }
+
+    fn evaluate_at(chaos: &mut Chaos, number: i64, millis: u64) -> Context {
+        let rules = RuleSet::classic();
+        let mut out = Outbox::new(EventMask::NONE, 0);
+        let mut context = Context::new(0, number, rules.all(), Timestamp::from_millis(millis));
+        if chaos.enter(&mut context, &mut out) == Flow::Continue {
+            context.answer(rules.matches(number, rules.all()), Source::Strategy);
+            chaos.leave(&mut context, &mut out);
+        }
+        context
+    }
+
+    fn quiet() -> Chaos {
+        Chaos::new(&ChaosConfig::default(), &RuleSet::classic(), ChaCha8Rng::seed_from_u64(42)).unwrap()
+    }
+
+    fn put(chaos: &mut Chaos, injection: Injection, millis: u64) -> Result<String, ChaosError> {
+        let mut out = Outbox::new(EventMask::operations(), 10);
+        out.now = Timestamp::from_millis(millis);
+        chaos.command(&ChaosCommand::Inject { injection }, "t", &mut out)
+    }
+
+    #[test]
+    fn an_injection_ends_with_its_lease_unless_it_is_renewed() {
+        let mut chaos = quiet();
+        put(&mut chaos, injection("a", Effect::ExceptionInjection), 0).unwrap();
+        assert_eq!(evaluate_at(&mut chaos, 1, 999).outcome, Outcome::Failed);
+        assert_eq!(evaluate_at(&mut chaos, 1, 1_000).outcome, Outcome::Ok, "nobody renewed it");
+        chaos.renew("somebody else", Timestamp::from_millis(900));
+        assert_eq!(chaos.next_expiry(), Some(Timestamp::from_millis(1_000)));
+        chaos.renew("t", Timestamp::from_millis(900));
+        assert_eq!(evaluate_at(&mut chaos, 1, 1_899).outcome, Outcome::Failed);
+        assert_eq!(chaos.next_expiry(), Some(Timestamp::from_millis(1_900)));
+        assert_eq!((chaos.expire(Timestamp::from_millis(1_900)), chaos.active()), (1, 0));
+    }
+
+    #[test]
+    fn an_injection_hits_only_what_it_targets() {
+        let mut chaos = quiet();
+        chaos.know_dependencies(vec!["orders".into(), "payments".into()]);
+        let mut one = injection("a", Effect::ResultCorruption);
+        one.target.classes = vec![crate::domain::Classification::Fizz];
+        one.dependencies = vec!["payments".into()];
+        put(&mut chaos, one, 0).unwrap();
+        let rules = RuleSet::classic();
+        let mut hits = Vec::new();
+        for number in 1..=20 {
+            let mut context = Context::new(0, number, rules.all(), Timestamp::EPOCH);
+            context.dependency = if number > 10 { 2 } else { 1 };
+            let mut out = Outbox::new(EventMask::NONE, 0);
+            assert_eq!(chaos.enter(&mut context, &mut out), Flow::Continue);
+            context.answer(rules.matches(number, rules.all()), Source::Strategy);
+            chaos.leave(&mut context, &mut out);
+            if context.faults != 0 {
+                hits.push(number);
+            }
+        }
+        assert_eq!(hits, [12, 18]);
+    }
+
+    #[test]
+    fn shapes_follow_the_age_of_the_injection() {
+        let mut chaos = quiet();
+        put(&mut chaos, injection("s", Effect::SlowStart { latency_ms: 400, ramp_ms: 1_000 }), 0).unwrap();
+        let waits = [0, 500, 750].map(|at| evaluate_at(&mut chaos, 1, at).delay.as_millis());
+        assert_eq!(waits, [400, 200, 100]);
+        let mut chaos = quiet();
+        put(&mut chaos, injection("b", Effect::ErrorBurst { burst_ms: 100, period_ms: 300 }), 0).unwrap();
+        let failed =
+            [0, 99, 100, 299, 300, 350, 450].map(|at| evaluate_at(&mut chaos, 1, at).outcome == Outcome::Failed);
+        assert_eq!(failed, [true, true, false, false, true, true, false]);
+        let mut chaos = quiet();
+        put(&mut chaos, injection("h", Effect::Hang), 0).unwrap();
+        assert!(evaluate_at(&mut chaos, 1, 0).delay > Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn impossible_injections_change_nothing() {
+        let mut chaos = quiet();
+        let broken: [fn(&mut Injection); 6] = [
+            |one| one.rate = 0.0,
+            |one| one.rate = 1.5,
+            |one| one.target.share = Some(0.0),
+            |one| one.dependencies = vec!["billing".into()],
+            |one| one.rules = vec!["Jazz".into()],
+            |one| one.effect = Effect::LatencyInjection { min_ms: 2, max_ms: 1 },
+        ];
+        for wrong in broken {
+            let mut one = injection("a", Effect::Hang);
+            wrong(&mut one);
+            let error = put(&mut chaos, one, 0).unwrap_err();
+            assert!(error.to_string().starts_with("injection `a`: "), "{error}");
+            assert_eq!(chaos.active(), 0);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The journal: the domain events of every evaluation that was computed, appended in order, with the figures that
-//! follow from them. What the cache answers is not computed, so it leaves no domain events.
+//! follow from them. What the cache answers is not computed, so it leaves no domain events. The [`log`] keeps every finished
+//! evaluation on the disk, whichever way it finished; the middleware here is what a session without a data directory has.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -17,9 +18,18 @@
 //! assert_eq!(journal.view().events, 138);
 //! ```
 
+pub mod cloud;
+mod error;
+pub mod log;
+pub mod projection;
+mod row;
+pub mod store;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use error::JournalError;
+pub use row::EvaluationRow;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::classification::Classifier;
@@ -36,11 +46,21 @@ pub struct JournalConfig {
     pub snapshot_interval: u64,
     /// How many of the last events are kept in memory; the figures are over all of them.
     pub retain: usize,
+    /// How long a commit of the durable journal waits for company, milliseconds; at most 100.
+    pub commit_interval_ms: u64,
+    /// A segment of the durable journal is closed once it is this long, bytes; at least 4096.
+    pub segment_bytes: u64,
 }
 
 impl Default for JournalConfig {
     fn default() -> Self {
-        Self { enabled: false, snapshot_interval: 1_000, retain: 4_096 }
+        Self {
+            enabled: false,
+            snapshot_interval: 1_000,
+            retain: 4_096,
+            commit_interval_ms: 20,
+            segment_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -63,7 +83,7 @@ pub enum Fact {
 const KINDS: usize = 5;
 
 impl Fact {
-    const fn kind(self) -> usize {
+    pub(crate) const fn kind(self) -> usize {
         match self {
             Self::NumberReceived => 0,
             Self::DivisibilityChecked(_) => 1,
@@ -125,6 +145,9 @@ pub struct JournalView {
     pub retained: u64,
     /// The last events, oldest first.
     pub tail: Vec<EntryView>,
+    /// What is on the disk, in a session that keeps its journal there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable: Option<store::DurableView>,
 }
 
 const TAIL: usize = 24;
@@ -141,6 +164,10 @@ pub struct Journal {
     statistics: Statistics,
     snapshots: VecDeque<Statistics>,
     taken: u64,
+    /// Where the durable journal is, to be asked how it stands.
+    durable: Option<store::Appender>,
+    /// How it stood when it was let go.
+    last: Option<store::DurableView>,
 }
 
 impl Journal {
@@ -159,7 +186,19 @@ impl Journal {
             statistics: Statistics::default(),
             snapshots: VecDeque::with_capacity(SNAPSHOTS),
             taken: 0,
+            durable: None,
+            last: None,
         }
+    }
+
+    /// From now on the view tells of the durable journal too.
+    pub fn show(&mut self, durable: store::Appender) {
+        self.durable = Some(durable);
+    }
+
+    /// Lets go of the durable journal; the view tells how it stood last.
+    pub fn hide(&mut self) {
+        self.last = self.durable.take().map(|durable| durable.view());
     }
 
     fn append(&mut self, number: i64, at: Timestamp, fact: Fact) {
@@ -214,6 +253,7 @@ impl Journal {
             snapshots: self.taken,
             retained: self.entries.len() as u64,
             tail: self.entries.iter().skip(tail).map(|entry| self.tell(entry)).collect(),
+            durable: self.durable.as_ref().map(store::Appender::view).or_else(|| self.last.clone()),
         }
     }
 
@@ -345,7 +385,7 @@ mod tests {
 
     fn journal(snapshot_interval: u64, retain: usize, numbers: std::ops::RangeInclusive<i64>) -> (Journal, Outbox) {
         let rules = Arc::new(RuleSet::classic());
-        let config = JournalConfig { enabled: true, snapshot_interval, retain };
+        let config = JournalConfig { enabled: true, snapshot_interval, retain, ..JournalConfig::default() };
         let mut journal = Journal::new(&config, Arc::clone(&rules));
         let mut out = Outbox::new(EventMask::ALL, 100_000);
         for number in numbers {

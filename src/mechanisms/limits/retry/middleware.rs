@@ -30,6 +30,11 @@ impl RetryMiddleware {
         Ok(Self { retry: Retry::new(config, rng)? })
     }
 
+    /// Further attempts so far.
+    pub const fn retries(&self) -> u64 {
+        self.retry.retries()
+    }
+
     /// The attempt has ended as the context says, at the context's present moment: how long to wait before it is tried
     /// again, or `None` when this is how the evaluation ends.
     pub fn again(&mut self, context: &mut Context) -> Option<Duration> {

@@ -323,6 +323,11 @@ impl Retry {
         self.totals.waited_ns = self.totals.waited_ns.saturating_sub(nanos(wait));
     }
 
+    /// Further attempts so far.
+    pub const fn retries(&self) -> u64 {
+        self.totals.retries
+    }
+
     /// What there is to see at `now`.
     pub fn view(&self, now: Timestamp) -> RetryView {
         let Totals { requests, retries, recovered, exhausted, over_budget, waited_ns } = self.totals;

@@ -21,6 +21,7 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use proof::{
@@ -50,10 +51,26 @@ pub fn empty_root() -> Hash {
 
 /// The right edge of a growing tree: the roots of its complete subtrees, the largest first. Appending costs two hashes on
 /// the average and O(log n) at most; memory is a hash per bit of the size.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Frontier {
     size: u64,
     nodes: Vec<Hash>,
+}
+
+/// An edge as it is written, before it is believed.
+#[derive(Deserialize)]
+struct Parts {
+    size: u64,
+    nodes: Vec<Hash>,
+}
+
+impl TryFrom<Parts> for Frontier {
+    type Error = &'static str;
+
+    fn try_from(parts: Parts) -> Result<Self, Self::Error> {
+        Self::new(parts.size, parts.nodes).ok_or("a tree's edge has a node for every bit of its size")
+    }
 }
 
 impl Frontier {
