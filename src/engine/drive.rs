@@ -114,8 +114,7 @@ pub async fn drive(
 ) -> Engine {
     let (checked, mut reports) = mpsc::unbounded_channel::<Checked>();
     let clock = engine.wall.unwrap_or_else(WallClock::start);
-    let framed = frames.is_some() || sinks.frame.is_some();
-    let mut timing = Timing::new(&engine, clock, pace, framed);
+    let mut timing = Timing::new(&engine, clock, pace);
     let mut open = true;
     let mut miner = Miner::default();
     loop {
@@ -125,6 +124,9 @@ pub async fn drive(
         while let Ok(found) = reports.try_recv() {
             engine.checked(found);
         }
+        // A frame is a look at everything: none is made that nobody takes.
+        let looking = frames.as_ref().is_some_and(|frames| frames.receiver_count() > 0);
+        timing.framed = looking || sinks.frame.is_some();
         let target = timing.target(&engine);
         let done = engine.advance(target, BURST);
         for check in engine.take_checks() {
@@ -139,7 +141,7 @@ pub async fn drive(
         if deliver(&mut engine, &mut sinks).is_break() {
             engine.cut_short();
         }
-        if framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
+        if timing.framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
             let mut frame = engine.frame();
             // Single calls are for the recorder alone, which may hold its frame longer than this.
             let calls = std::mem::take(&mut frame.calls);
@@ -151,8 +153,8 @@ pub async fn drive(
                     sinks.frame = None;
                 }
             }
-            if let Some(frames) = &frames {
-                // Nobody looking is no error.
+            if let Some(frames) = frames.as_ref().filter(|_| looking) {
+                // Whoever looked may be gone by now.
                 let _ = frames.send(shown);
             }
         }
@@ -166,7 +168,7 @@ pub async fn drive(
             tokio::task::yield_now().await;
             continue;
         }
-        let sleep = timing.sleep(&engine, framed);
+        let sleep = timing.sleep(&engine);
         tokio::select! {
             order = inbox.recv(), if open => match order {
                 Some(order) => obey(&mut engine, order),
@@ -258,14 +260,15 @@ struct Timing {
     pace: Option<Pace>,
     began: Timestamp,
     next_frame: Timestamp,
+    /// Whether somebody takes frames now.
     framed: bool,
     drawn: u64,
 }
 
 impl Timing {
-    fn new(engine: &Engine, clock: WallClock, pace: Pace, framed: bool) -> Self {
+    fn new(engine: &Engine, clock: WallClock, pace: Pace) -> Self {
         let pace = engine.wall.is_none().then_some(pace);
-        Self { clock, pace, began: engine.now(), next_frame: engine.now(), framed, drawn: u64::MAX }
+        Self { clock, pace, began: engine.now(), next_frame: engine.now(), framed: false, drawn: u64::MAX }
     }
 
     fn interval(&self) -> Duration {
@@ -308,7 +311,7 @@ impl Timing {
     }
 
     /// Until something is due, or the next frame.
-    fn sleep(&self, engine: &Engine, framed: bool) -> impl Future<Output = ()> + use<> {
+    fn sleep(&self, engine: &Engine) -> impl Future<Output = ()> + use<> {
         let scale = match self.pace {
             None => 1.0,
             Some(Pace::Times(times)) => times.max(1e-6),
@@ -317,7 +320,7 @@ impl Timing {
         let idle = engine.next_due().is_none();
         let now = self.target(engine);
         let due = engine.next_due().unwrap_or(Timestamp::MAX);
-        let next = if framed { due.min(self.next_frame) } else { due };
+        let next = if self.framed { due.min(self.next_frame) } else { due };
         let wait = next.since(now).min(Duration::from_secs(1)).div_f64(scale);
         async move {
             if idle {

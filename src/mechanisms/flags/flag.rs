@@ -333,7 +333,7 @@ pub struct Memo(Vec<(i64, u32)>);
 
 impl Memo {
     /// How many numbers it holds; a power of two.
-    const SIZE: usize = 1 << 10;
+    const SIZE: usize = 1 << 14;
 
     /// An empty one.
     pub fn new() -> Self {
