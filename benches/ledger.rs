@@ -8,7 +8,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use fizzops::domain::Outcome;
+use fizzops::domain::{Evaluation, Outcome, Output, RuleMask, Source, Timestamp};
 use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
 use fizzops::records::ledger::merkle::{Frontier, leaf_hash, prove_inclusion, verify_inclusion};
 use fizzops::records::ledger::{Entry, Kept, KeyKind, NoteSigner, Reader, Row, Writer, verify};
@@ -69,8 +69,23 @@ fn main() {
 
     let folder = folder.path().join("large");
     let entry = |index: u64| {
-        let row = Row { sequence: index, number: 7, matched: 1, outcome: Outcome::Ok, correct: true };
-        Entry::Evaluations { at: index, rows: vec![row] }.encode()
+        let evaluation = Evaluation {
+            sequence: index,
+            number: 7,
+            outcome: Outcome::Ok,
+            error: None,
+            output: Output::Labels(RuleMask(1)),
+            matched: RuleMask(1),
+            correct: true,
+            source: Source::Strategy,
+            duration: Duration::from_nanos(80),
+            retry_after: None,
+            confidence: None,
+            faults: 0,
+            attempts: 0,
+        };
+        let at = Timestamp::from_nanos(index);
+        Entry::Evaluations { at: index, rows: vec![Row::of(at, &evaluation)] }.encode()
     };
     let began = Instant::now();
     let mut writer = Writer::open(&folder, signer()).unwrap();

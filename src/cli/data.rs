@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::ledger::Keeper;
 use super::{Exit, Failure};
-use crate::domain::{Evaluation, Event, Timestamp};
+use crate::domain::{Evaluation, Event, Payload, Timestamp};
 use crate::engine::drive::Sink;
 use crate::engine::{Engine, Frame, Settings, WallClock};
 use crate::records::data_dir::{DataDir, DataDirError};
@@ -18,6 +18,7 @@ use crate::records::files::Disk;
 use crate::records::journal::JournalError;
 use crate::records::journal::log::{Log, LogConfig, NewEvent, Session};
 use crate::records::journal::store::{Acknowledge, Appender, Store, StoreConfig};
+use crate::records::ledger::{Ledger, Mining};
 use crate::records::storage::{
     FileRepository, Memory, Repository, RepositoryWriter, Shaper, SqliteRepository, StorageError,
 };
@@ -28,6 +29,8 @@ pub const JOURNAL: &str = "journal";
 pub const LEDGER: &str = "ledger";
 /// The database's name in a data directory.
 pub const DATABASE: &str = "results.db";
+/// The folder of the repository of files in a data directory.
+pub const RESULTS: &str = "results";
 /// The stream of what operators want to know of.
 const OPERATIONS: &str = "operations";
 
@@ -64,6 +67,35 @@ impl LedgerArg {
     pub fn open(&self, dir: &DataDirArg, settings: &Settings) -> Result<Option<Keeper>, Failure> {
         let Some(folder) = &self.ledger else { return Ok(None) };
         Keeper::open(folder.as_deref(), &dir.path()?, &settings.blockchain).map(Some)
+    }
+
+    /// Puts on record, where a ledger is asked for, that somebody was not let in; the failure itself.
+    pub fn refused(&self, dir: &DataDirArg, settings: &Settings, name: Option<&str>, failure: Failure) -> Failure {
+        let record = || {
+            let Some(mut keeper) = self.open(dir, settings)? else { return Ok(()) };
+            let who = name.map(|name| format!(" (the name given was {name})")).unwrap_or_default();
+            let payload = Payload::TokenValidationFailed { reason: failure.message.clone() + &who };
+            let facts = serde_json::to_value(&payload).unwrap_or_default();
+            let facts = facts.get("payload").unwrap_or(&facts).to_string();
+            let now = moment();
+            let mut ledger = Ledger::new(&settings.blockchain, keeper.start(), Mining::Inline, now)
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            ledger.keep();
+            ledger.event(now, payload.kind().name(), &facts);
+            ledger.close(now);
+            if let Some(mut sink) = keeper.sink() {
+                // Why the writer stopped is told at its end.
+                let _ = ledger.take().into_iter().try_for_each(&mut sink);
+            }
+            keeper.finish()
+        };
+        match (failure.exit, record()) {
+            (Exit::NotPermitted, Err(other)) => {
+                let message = format!("{}; and that is not on record: {}", failure.message, other.message);
+                Failure { message, ..failure }
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -183,7 +215,7 @@ impl DataArgs {
             let repository: Box<dyn Repository> = match backend {
                 Backend::Memory => Box::new(Memory::default()),
                 Backend::Sqlite => Box::new(SqliteRepository::open(&path.join(DATABASE), moment())?),
-                Backend::Filesystem => Box::new(FileRepository::open(files()?, "results")?),
+                Backend::Filesystem => Box::new(FileRepository::open(files()?, RESULTS)?),
             };
             kept.name = repository.name();
             let shaper = Shaper::new(&info.session_id, info.seed, Arc::clone(engine.rules()));

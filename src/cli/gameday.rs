@@ -333,7 +333,9 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     // Checked when the scenario was read, on another base that differs in the workload only.
     let base = scenario.settings(&base).map_err(|(_, problem)| Failure::usage(problem))?;
     let rate = args.rate.map(|rate| ("workload.rate", rate.to_string(), "--rate"));
-    let settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    let mut settings = load(&base, &args.source, &rate.into_iter().collect::<Vec<_>>())?.value;
+    // Nothing of the engine's, and of no recording.
+    settings.rbac.users.clear();
     let mut keeper = args.ledger.open(&args.dir, &settings)?;
     let start = keeper.as_ref().map(Keeper::start).unwrap_or_default();
     let data = DataArgs::journalled(args.dir.clone(), args.keep);

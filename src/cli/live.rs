@@ -137,7 +137,8 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
         flags.push(("rbac.role", role.name().into(), "--role"));
     }
     let mut settings = load(&Settings::everything(), &args.source, &flags)?.value;
-    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())?;
+    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())
+        .map_err(|failure| args.ledger.refused(&args.data.dir, &settings, args.user.as_deref(), failure))?;
     // Nothing of the engine's, and of no recording.
     settings.rbac.users.clear();
     if let Some(identity) = &identity {

@@ -354,7 +354,8 @@ pub fn main(args: &RunArgs) -> Result<Exit, Failure> {
         return super::output::print(&locales()?);
     }
     let mut settings = args.settings()?;
-    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())?;
+    let identity = identify(&settings, &args.data.dir, args.token_file.as_deref(), args.user.as_deref())
+        .map_err(|failure| args.ledger.refused(&args.data.dir, &settings, args.user.as_deref(), failure))?;
     // Nothing of the engine's, and of no recording.
     settings.rbac.users.clear();
     match &identity {

@@ -16,7 +16,7 @@ use crate::domain::{ErrorCode, Secret};
 use crate::engine::{Authenticated, Settings};
 use crate::mechanisms::auth::token::jwt::{JwtKey, new_es256, public_pem};
 use crate::mechanisms::auth::token::{Algorithm, Claims, RevocationList, TokenError, check_secret, efp};
-use crate::mechanisms::auth::{AuthConfig, Role, password};
+use crate::mechanisms::auth::{AuthConfig, Duty, Role, password};
 
 /// The shared secret, instead of its file.
 const SECRET_VARIABLE: &str = "EFP_TOKEN_SECRET";
@@ -306,6 +306,22 @@ fn office(dir: &SharedDataDirArg, source: &ConfigSource) -> Result<(Settings, Of
     Ok((settings, office))
 }
 
+/// Where there are users, other people's tokens and the key are for whoever may administer users: by token, or by name
+/// and password. Without users they are for whoever may read the key.
+fn permit(office: &Office) -> Result<(), Failure> {
+    let config = &office.config;
+    if config.users.is_empty() {
+        return Ok(());
+    }
+    let role = match variable(TOKEN_VARIABLE) {
+        Some(token) => office.verify(&token)?.role,
+        None => by_password(config, &config.user)?.role,
+    };
+    role.refusal(Duty::User).map_or(Ok(()), |refusal| {
+        Err(Failure::new(Exit::NotPermitted, Some(ErrorCode::InsufficientPrivileges), refusal))
+    })
+}
+
 fn issue(
     user: &str,
     role: Option<Role>,
@@ -316,6 +332,11 @@ fn issue(
     let (settings, office) = office(dir, source)?;
     let stored = if settings.rbac.users.is_empty() {
         None
+    } else if variable(TOKEN_VARIABLE).is_some() {
+        permit(&office)?;
+        let known = settings.rbac.users.iter().find(|known| known.name == user);
+        let known = known.ok_or_else(|| Failure::usage(format!("there is no user `{user}` in rbac.users")))?;
+        Some(known.role)
     } else {
         by_password(&settings.rbac, user).map(|identity| Some(identity.role))?
     };
@@ -381,6 +402,10 @@ fn revoke(
             office.verify(&token)?.jti
         }
     };
+    let own = variable(TOKEN_VARIABLE).and_then(|token| office.verify(&token).ok()).is_some_and(|own| own.jti == id);
+    if !own {
+        permit(&office)?;
+    }
     let path = office.revocation_file();
     let mut list = RevocationList::read(fs::read(&path)).map_err(|error| refused(&error))?;
     let new = list.revoke(&id, now() as u64);
@@ -391,6 +416,7 @@ fn revoke(
 
 fn rotate(dir: &SharedDataDirArg, source: &ConfigSource) -> Result<Exit, Failure> {
     let (_, office) = office(dir, source)?;
+    permit(&office)?;
     let algorithm = office.config.token_algorithm;
     if algorithm.is_shared() && variable(SECRET_VARIABLE).is_some() {
         return Err(Failure::usage(format!("the secret comes from ${SECRET_VARIABLE}; change it there")));

@@ -18,6 +18,7 @@
 //! assert_eq!(engine.counts().evaluations, 100);
 //! ```
 
+pub mod agreement;
 pub mod clock;
 pub mod command;
 pub mod director;
@@ -434,6 +435,17 @@ impl Engine {
             rules: rules.to_string(),
             scenarios: playbook.as_ref().map(|playbook| playbook.scenarios(&levels, &mechanisms)).unwrap_or_default(),
         };
+        let mut ledger = ledger;
+        if let Some(ledger) = &mut ledger {
+            let facts = agreement::SessionFacts {
+                session_id: info.session_id.clone(),
+                seed: seed.0,
+                began: now,
+                rules: rules.rules().to_vec(),
+            };
+            // Plain data; writing it to memory cannot fail.
+            ledger.event(now, agreement::SESSION_RULES, &serde_json::to_string(&facts).unwrap_or_default());
+        }
         out.emit(Kind::SessionStarted, || Payload::SessionStarted {
             session_id: info.session_id.clone(),
             seed: seed.0,

@@ -171,3 +171,38 @@ fn bad_input_has_one_message_and_the_right_exit_code() {
     refused(&home.run("ledger prove 0 --ledger @one"), 4, &["does not hold"]);
     refused(&home.run("ledger export --ledger @one"), 4, &["entry 0"]);
 }
+
+#[test]
+fn two_runs_of_a_game_day_have_one_head_and_a_recording_repeats_it() {
+    let (one, other) = (Home::new(), Home::new());
+    let head = |home: &Home, seed: u64| {
+        let args =
+            format!("gameday run modulo_meltdown --virtual --quiet --seed {seed} --ledger @audit --record @d.fizz");
+        let ran = home.run(&args);
+        assert!(ran.code < 2, "{}", ran.stderr);
+        let text = fs::read_to_string(home.path("audit/checkpoint")).unwrap();
+        text.lines().take(3).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (first, second) = (head(&one, 3), head(&other, 3));
+    assert_eq!(first, second);
+    // The ledger goes on; the recording knows from where.
+    let (first, second) = (head(&one, 4), head(&other, 5));
+    assert_ne!(first, second);
+    let verified = done(one.run("replay @d.fizz --verify"));
+    assert!(verified.contains(&format!("ledger head  {} ", first[1])), "{verified}");
+    assert!(verified.contains("repeated"), "{verified}");
+}
+
+#[test]
+fn a_ledger_is_in_the_data_directory_unless_told_and_one_engine_holds_it() {
+    let home = Home::new();
+    let ran = home.run("run --all --virtual --quiet --range 1 50 --journal --ledger");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(home.path("ledger/checkpoint").is_file() && home.path("journal").is_dir() && home.path("lock").is_file());
+    let verified = done(home.run("ledger verify"));
+    assert!(verified.contains("it agrees with the ledger in 1 sessions, 50 evaluations"), "{verified}");
+    let held = fizzops::records::data_dir::DataDir::lock(home.folder.path()).unwrap();
+    refused(&home.run("run --range 1 5 --quiet --ledger"), 2, &["in use"]);
+    drop(held);
+    done(home.run("run --range 1 5 --no-summary --quiet --ledger"));
+}

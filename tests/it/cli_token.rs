@@ -171,6 +171,64 @@ fn users_with_passwords() {
     refused(&home.run_with("token hash-password", &[], "\n"), 2, &["empty password"]);
 }
 
+#[test]
+fn whoever_is_not_let_in_is_on_the_ledger() {
+    let home = Home::new();
+    let token = home.issue("");
+    let mut other = token.clone().into_bytes();
+    let last = other.last_mut().unwrap();
+    *last = if *last == b'0' { b'1' } else { b'0' };
+    let other = String::from_utf8(other).unwrap();
+    let failed = home.run_with("run --range 1 5 --quiet --ledger @audit", &[("EFP_TOKEN", &other)], "");
+    refused(&failed, 3, &["signature"]);
+    let cut = [("EFP_TOKEN", &token[..20])];
+    refused(&home.run_with("--duration 1s --ledger @audit", &cut, ""), 3, &["malformed"]);
+    let ran = home.run_with("run --range 1 5 --quiet --ledger @audit", &[("EFP_TOKEN", &token)], "");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let verified = home.run("ledger verify @audit");
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
+    let exported = home.run("ledger export --ledger @audit").stdout;
+    assert_eq!(exported.matches("TOKEN_VALIDATION_FAILED").count(), 2, "{exported}");
+    assert_eq!(exported.matches("TOKEN_VALIDATED").count(), 1);
+    assert!(exported.contains("signature") && exported.contains("malformed"), "{exported}");
+    assert!(!exported.contains(&other) && !exported.contains(&token[..20]), "no token is told");
+}
+
+#[test]
+fn other_peoples_tokens_and_the_key_are_for_whoever_administers_users() {
+    let home = Home::new();
+    let hash = |password: &str| home.run_with("token hash-password", &[], password).stdout.trim().to_owned();
+    let config = format!(
+        "rbac:\n  users:\n    - {{name: ann, role: BUZZ_ADMIN, password_hash: \"{}\"}}\n    - {{name: root, role: \
+         FIZZBUZZ_SUPERUSER, password_hash: \"{}\"}}\n",
+        hash("anns-own"),
+        hash("roots-own")
+    );
+    fs::write(home.path("c.yaml"), config).unwrap();
+    let (ann, root) = ([("EFP_PASSWORD", "anns-own")], [("EFP_PASSWORD", "roots-own")]);
+    let issued = |args: &str, with: &[(&str, &str)]| {
+        let ran = home.run_with(args, with, "");
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout.trim().to_owned()
+    };
+    let anns = issued("token issue --config @c.yaml --user ann", &ann);
+    let roots = issued("token issue --config @c.yaml --user root", &root);
+    let (as_ann, as_root) = ([("EFP_TOKEN", anns.as_str())], [("EFP_TOKEN", roots.as_str())]);
+    for args in ["token issue --user root", "token revoke --id x", "token rotate-key"] {
+        let ran = home.run_with(&format!("{args} --config @c.yaml"), &as_ann, "");
+        refused(&ran, 3, &["user:*:administer", "FIZZBUZZ_SUPERUSER"]);
+        assert!(ran.stdout.is_empty(), "{args}");
+        refused(&home.run(&format!("{args} --config @c.yaml --set rbac.user=ann")), 3, &["EFP_PASSWORD"]);
+    }
+    issued("token issue --user ann --config @c.yaml", &as_root);
+    issued("token revoke --id x --config @c.yaml", &as_root);
+    fs::write(home.path("own"), &anns).unwrap();
+    issued("token revoke @own --config @c.yaml", &as_ann);
+    refused(&home.run_with("run --range 1 5 --config @c.yaml", &as_ann, ""), 3, &["revoked"]);
+    issued("token rotate-key --config @c.yaml --set rbac.user=root", &root);
+    refused(&home.run_with("token rotate-key --config @c.yaml", &as_root, ""), 3, &["signature"]);
+}
+
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         if entry.path().is_dir() {
@@ -209,7 +267,8 @@ fn a_secret_is_in_none_of_the_files_and_outputs_that_a_run_leaves() {
     let with_token = [given[0], given[1], given[2], ("EFP_TOKEN", &token)];
     let mut outputs = String::new();
     for args in [
-        "run --config @c.yaml --all --range 1 400 --verbose --format json --metadata --ledger @audit --record @day.fizz",
+        "run --config @c.yaml --all --range 1 400 --verbose --format json --metadata --ledger @audit --record @day.fizz \
+         --journal --repository filesystem",
         "run --config @c.yaml --range 1 5 --set rbac.token_secret=nonsense",
         "run --config @c.yaml --range 1 5 --chaos-level 9",
         "--config @c.yaml --duration 1500ms --ledger @audit --record @live.fizz",
@@ -227,6 +286,7 @@ fn a_secret_is_in_none_of_the_files_and_outputs_that_a_run_leaves() {
         outputs.push_str(&ran.stdout);
         outputs.push_str(&ran.stderr);
     }
+    assert!(home.path("journal").is_dir() && home.path("results").is_dir());
     assert!(outputs.contains("TOKEN_VALIDATED") && outputs.contains("valid: ann"), "the secret was in use");
     let mut seen = left_behind(&home);
     assert!(seen.iter().any(|(name, _)| name.ends_with("day.fizz")) && seen.len() > 10, "{}", seen.len());

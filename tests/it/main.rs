@@ -22,6 +22,7 @@ mod determinism;
 mod flagd_alloc;
 mod flagd_testbed;
 mod journal_crash;
+mod ledger_agreement;
 mod ledger_interop;
 mod limits;
 mod merkle_vectors;

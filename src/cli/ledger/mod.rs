@@ -5,21 +5,26 @@ mod witness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 pub use keeper::Keeper;
 
-use super::data::{DataDirArg, LEDGER};
+use super::data::{DATABASE, DataDirArg, JOURNAL, LEDGER, RESULTS};
 use super::keys::read_private;
 use super::{Exit, Failure};
 use crate::domain::text::grouped;
 use crate::domain::{ErrorCode, Timestamp};
+use crate::engine::agreement::{Compared, Disagreement, compare_journal, compare_repository};
+use crate::records::files::Disk;
+use crate::records::journal::log::Reader as Journal;
 use crate::records::ledger::merkle::{prove_consistency, prove_inclusion};
 use crate::records::ledger::{
     BLOCKS, CHECKPOINT, Checkpoint, ConsistencyProof, Entry, HONEST, InclusionProof, NoteSigner, Reader, Report,
     VERIFIER_KEY, VerifierKey, verify,
 };
+use crate::records::storage::{FileRepository, Repository, SqliteRepository};
 
 /// The private key that signs checkpoints, below the data directory.
 pub const KEY_FILE: &str = "ledger.key";
@@ -50,7 +55,7 @@ enum Sub {
     Show(ShowArgs),
     /// Prove that an entry is in the ledger, as a tlog-proof; or with --from that it continues an older checkpoint
     Prove(ProveArgs),
-    /// Check a whole ledger or a proof, with the public key alone
+    /// Check a whole ledger (and that the data directory's journal and repository agree with it) or a proof
     Verify(VerifyArgs),
     /// Every entry as a line of JSON, after the ledger was verified
     Export(Place),
@@ -312,12 +317,80 @@ fn check_ledger(args: &VerifyArgs, folder: &Path) -> Result<Exit, Failure> {
     if let Some(old) = continues {
         text.push_str(&format!("it continues the kept checkpoint of {} leaves\n", grouped(old)));
     }
+    text.push_str(&others(args, folder, &key)?);
     if own {
         text.push_str(
             "checked with the key in the directory itself; who signed it is known only with --key from elsewhere\n",
         );
     }
     super::output::print(&text)
+}
+
+/// What else the data directory keeps of the same sessions, compared with the ledger.
+fn others(args: &VerifyArgs, folder: &Path, key: &VerifierKey) -> Result<String, Failure> {
+    let data = match (&args.place.dir.data_dir, folder.parent()) {
+        // A ledger elsewhere has nothing to do with a data directory that nobody named.
+        (None, Some(parent)) if folder.ends_with(LEDGER) => parent.to_owned(),
+        (None, _) => return Ok(String::new()),
+        (Some(data), _) => data.clone(),
+    };
+    let reader = Reader::open(folder, key)?;
+    let mut text = String::new();
+    let files = || Disk::new(&data).map(Arc::new).map_err(|error| unreadable(&data, &error));
+    if data.join(JOURNAL).is_dir() {
+        let place = data.join(JOURNAL);
+        let wrong = |error: Disagreement| disagreement(&place, error);
+        let journal = Journal::open(files()?, JOURNAL).map_err(|error| wrong(error.into()))?;
+        journal.verify().map_err(|error| wrong(error.into()))?;
+        let compared = compare_journal(&reader, &journal).map_err(wrong)?;
+        text.push_str(&format!(
+            "journal verified; it agrees with the ledger in {} sessions, {} evaluations, {} commands and events{}\n",
+            compared.sessions,
+            grouped(compared.evaluations),
+            grouped(compared.operations),
+            alone(&compared, "the journal")
+        ));
+    }
+    let mut repositories: Vec<Box<dyn Repository>> = Vec::new();
+    if data.join(DATABASE).is_file() {
+        repositories.push(Box::new(SqliteRepository::open(&data.join(DATABASE), Timestamp::EPOCH)?));
+    }
+    if data.join(RESULTS).is_dir() {
+        repositories.push(Box::new(FileRepository::open(files()?, RESULTS)?));
+    }
+    for repository in repositories {
+        let compared = compare_repository(&reader, &*repository).map_err(|error| disagreement(&data, error))?;
+        text.push_str(&format!(
+            "repository {}: {} results of {} sessions are as the ledger says, {} are of sessions without a ledger\n",
+            repository.name(),
+            grouped(compared.evaluations),
+            compared.sessions,
+            grouped(compared.other_alone)
+        ));
+    }
+    Ok(text)
+}
+
+fn alone(compared: &Compared, other: &str) -> String {
+    let mut text = String::new();
+    for (count, who) in [(compared.ledger_alone, "the ledger"), (compared.other_alone, other)] {
+        if count > 0 {
+            text.push_str(&format!("; {count} sessions are in {who} alone"));
+        }
+    }
+    if compared.cut > 0 {
+        text.push_str(&format!("; {} were cut off", compared.cut));
+    }
+    text
+}
+
+fn disagreement(place: &Path, error: Disagreement) -> Failure {
+    match error {
+        Disagreement::Journal(error) => error.into(),
+        Disagreement::Ledger(error) => error.into(),
+        Disagreement::Storage(error) => error.into(),
+        Disagreement::Differs { .. } => broken(place, ErrorCode::LedgerIntegrity, &error),
+    }
 }
 
 fn check_proof(args: &VerifyArgs, file: &Path) -> Result<Exit, Failure> {

@@ -1,26 +1,45 @@
 //! What a leaf of the ledger's tree says, and its canonical bytes: numbers with the most significant byte first, texts
 //! after their length. An entry has one encoding, and what is not that encoding is no entry.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use crate::domain::Outcome;
+use crate::domain::time::nanos;
+use crate::domain::{ErrorCode, Evaluation, Outcome, Output, RuleMask, Source, Timestamp};
 use crate::records::ledger::hash::Hash;
 
 /// The longest entry: tiles write the length in two bytes.
 const ENTRY_LIMIT: usize = 65_535;
 // Four texts with their lengths, the kind and the time.
-const _: () = assert!(BATCH_HEAD + BATCH_LIMIT * ROW <= ENTRY_LIMIT && 9 + 4 * (4 + TEXT_LIMIT) <= ENTRY_LIMIT);
+const _: () = assert!(BATCH_BYTES + ROW + 8 + 4 + TEXT_LIMIT <= ENTRY_LIMIT && 9 + 4 * (4 + TEXT_LIMIT) <= ENTRY_LIMIT);
 /// The most evaluations in an entry.
 pub const BATCH_LIMIT: usize = 2_048;
-/// The bytes of an evaluation.
-const ROW: usize = 26;
+/// An entry of evaluations is closed when it has so many bytes, however few evaluations they are.
+pub const BATCH_BYTES: usize = 40_000;
+/// The bytes of an evaluation beside its texts.
+const ROW: usize = 54;
 /// The bytes before the first one: what it is, when, how many.
 const BATCH_HEAD: usize = 13;
+/// What stands for no confidence: not a number.
+const NO_CONFIDENCE: u32 = u32::MAX;
 /// A longer text is kept as its hash.
 const TEXT_LIMIT: usize = 16_000;
 
-/// An evaluation, as it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What was shown, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// The number itself.
+    Decimal,
+    /// The labels of these rules, a bit each.
+    Labels(u64),
+    /// Another text.
+    Text(String),
+}
+
+/// An evaluation, as it is kept: whole, so that a row of a repository can be made of it again.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Its place in the session.
     pub sequence: u64,
@@ -32,10 +51,119 @@ pub struct Row {
     pub outcome: Outcome,
     /// Whether the answer was right.
     pub correct: bool,
+    /// When it finished, nanoseconds since the epoch.
+    pub at: u64,
+    /// How long it took, nanoseconds.
+    pub duration: u64,
+    /// Who answered.
+    pub source: Source,
+    /// Injected faults that touched it, a bit each.
+    pub faults: u8,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The strategy's lowest confidence, where it has one.
+    pub confidence: Option<f32>,
+    /// Why it did not end well.
+    pub error: Option<ErrorCode>,
+    /// What was shown.
+    pub output: Shown,
+}
+
+impl Row {
+    /// The row of an evaluation that finished then.
+    pub fn of(at: Timestamp, evaluation: &Evaluation) -> Self {
+        Self {
+            sequence: evaluation.sequence,
+            number: evaluation.number,
+            matched: evaluation.matched.0,
+            outcome: evaluation.outcome,
+            correct: evaluation.correct,
+            at: at.as_nanos(),
+            duration: nanos(evaluation.duration),
+            source: evaluation.source,
+            faults: evaluation.faults,
+            attempts: evaluation.attempts,
+            confidence: evaluation.confidence,
+            error: evaluation.error,
+            output: match &evaluation.output {
+                Output::Decimal => Shown::Decimal,
+                Output::Labels(mask) => Shown::Labels(mask.0),
+                Output::Text(text) => Shown::Text(kept(text).into_owned()),
+            },
+        }
+    }
+
+    /// The evaluation, without when a rejected caller might have tried again: that is not kept.
+    pub fn evaluation(&self) -> Evaluation {
+        Evaluation {
+            sequence: self.sequence,
+            number: self.number,
+            outcome: self.outcome,
+            error: self.error,
+            output: match &self.output {
+                Shown::Decimal => Output::Decimal,
+                Shown::Labels(mask) => Output::Labels(RuleMask(*mask)),
+                Shown::Text(text) => Output::Text(text.as_str().into()),
+            },
+            matched: RuleMask(self.matched),
+            correct: self.correct,
+            source: self.source,
+            duration: Duration::from_nanos(self.duration),
+            retry_after: None,
+            confidence: self.confidence,
+            faults: self.faults,
+            attempts: self.attempts,
+        }
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, NoEntry> {
+        let (sequence, number, matched) = (cursor.number()?, cursor.number()?.cast_signed(), cursor.number()?);
+        let [outcome, correct] = cursor.take()?;
+        let (at, duration) = (cursor.number()?, cursor.number()?);
+        let [source, faults] = cursor.take()?;
+        let (attempts, confidence) = (u32::from_be_bytes(cursor.take()?), u32::from_be_bytes(cursor.take()?));
+        let [error, tag] = cursor.take()?;
+        let code = cursor.slice(usize::from(error))?;
+        let code = std::str::from_utf8(code).map_err(|_| NoEntry("a code is not UTF-8"))?;
+        let known = |code: &str| ErrorCode::ALL.iter().find(|known| known.code() == code).copied();
+        Ok(Self {
+            sequence,
+            number,
+            matched,
+            outcome: *Outcome::ALL.get(usize::from(outcome)).ok_or(NoEntry("there is no such outcome"))?,
+            correct: match correct {
+                0 => false,
+                1 => true,
+                _ => return Err(NoEntry("a flag is neither 0 nor 1")),
+            },
+            at,
+            duration,
+            source: match source {
+                0 => Source::None,
+                1 => Source::Strategy,
+                2 => Source::Cache,
+                _ => return Err(NoEntry("there is no such source")),
+            },
+            faults,
+            attempts,
+            confidence: match confidence {
+                NO_CONFIDENCE => None,
+                bits if f32::from_bits(bits).is_finite() => Some(f32::from_bits(bits)),
+                _ => return Err(NoEntry("a confidence is no number")),
+            },
+            error: if code.is_empty() { None } else { Some(known(code).ok_or(NoEntry("there is no such code"))?) },
+            output: match tag {
+                0 => Shown::Decimal,
+                1 => Shown::Labels(cursor.number()?),
+                2 => Shown::Text(cursor.text()?),
+                _ => return Err(NoEntry("there is no such output")),
+            },
+        })
+    }
 }
 
 /// What a leaf says. Times are nanoseconds since the epoch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Entry {
     /// Evaluations, in order of completion.
@@ -82,20 +210,46 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds one.
+    /// Adds one that finished then.
     #[inline]
-    pub fn push(&mut self, row: &Row) {
+    pub fn push(&mut self, at: Timestamp, evaluation: &Evaluation) {
         if self.bytes.is_empty() {
             self.bytes.resize(BATCH_HEAD, 0);
         }
-        let mut bytes = [0; ROW];
-        bytes[..8].copy_from_slice(&row.sequence.to_be_bytes());
-        bytes[8..16].copy_from_slice(&row.number.to_be_bytes());
-        bytes[16..24].copy_from_slice(&row.matched.to_be_bytes());
-        bytes[24] = row.outcome as u8;
-        bytes[25] = u8::from(row.correct);
+        let error = evaluation.error.map_or("", ErrorCode::code);
+        let mut bytes = [0; ROW - 2];
+        bytes[..8].copy_from_slice(&evaluation.sequence.to_be_bytes());
+        bytes[8..16].copy_from_slice(&evaluation.number.to_be_bytes());
+        bytes[16..24].copy_from_slice(&evaluation.matched.0.to_be_bytes());
+        bytes[24] = evaluation.outcome as u8;
+        bytes[25] = u8::from(evaluation.correct);
+        bytes[26..34].copy_from_slice(&at.as_nanos().to_be_bytes());
+        bytes[34..42].copy_from_slice(&nanos(evaluation.duration).to_be_bytes());
+        bytes[42] = evaluation.source as u8;
+        bytes[43] = evaluation.faults;
+        bytes[44..48].copy_from_slice(&evaluation.attempts.to_be_bytes());
+        let confidence = evaluation.confidence.filter(|confidence| confidence.is_finite());
+        bytes[48..52].copy_from_slice(&confidence.map_or(NO_CONFIDENCE, f32::to_bits).to_be_bytes());
         self.bytes.extend_from_slice(&bytes);
+        let tag = match evaluation.output {
+            Output::Decimal => 0,
+            Output::Labels(_) => 1,
+            Output::Text(_) => 2,
+        };
+        // A code has eight letters.
+        self.bytes.extend_from_slice(&[error.len() as u8, tag]);
+        self.bytes.extend_from_slice(error.as_bytes());
+        match &evaluation.output {
+            Output::Decimal => {}
+            Output::Labels(mask) => self.bytes.extend_from_slice(&mask.0.to_be_bytes()),
+            Output::Text(text) => put(&mut self.bytes, text),
+        }
         self.count += 1;
+    }
+
+    /// Whether no more should be added.
+    pub const fn is_full(&self) -> bool {
+        self.bytes.len() >= BATCH_BYTES
     }
 
     /// How many it has.
@@ -161,14 +315,18 @@ impl<'a> Cursor<'a> {
         self.take().map(u64::from_be_bytes)
     }
 
+    fn slice(&mut self, length: usize) -> Result<&'a [u8], NoEntry> {
+        let (found, rest): (&'a [u8], _) = self.0.split_at_checked(length).ok_or(NoEntry("they are cut off"))?;
+        self.0 = rest;
+        Ok(found)
+    }
+
     fn text(&mut self) -> Result<String, NoEntry> {
         let length = u32::from_be_bytes(self.take()?) as usize;
         if length > TEXT_LIMIT {
             return Err(NoEntry("a text is too long"));
         }
-        let (found, rest): (&'a [u8], _) = self.0.split_at_checked(length).ok_or(NoEntry("they are cut off"))?;
-        self.0 = rest;
-        String::from_utf8(found.to_vec()).map_err(|_| NoEntry("a text is not UTF-8"))
+        String::from_utf8(self.slice(length)?.to_vec()).map_err(|_| NoEntry("a text is not UTF-8"))
     }
 }
 
@@ -178,7 +336,7 @@ impl Entry {
         match self {
             Self::Evaluations { at, rows } => {
                 let mut batch = Batch::default();
-                rows.iter().for_each(|row| batch.push(row));
+                rows.iter().for_each(|row| batch.push(Timestamp::from_nanos(row.at), &row.evaluation()));
                 batch.close(*at)
             }
             Self::Command { at, by, role, command, answer } => encode_command(*at, by, role, command, answer),
@@ -197,20 +355,10 @@ impl Entry {
         let entry = match kind {
             0 => {
                 let count = u32::from_be_bytes(cursor.take()?) as usize;
-                if count == 0 || count > BATCH_LIMIT || cursor.0.len() != count * ROW {
+                if count == 0 || count > BATCH_LIMIT {
                     return Err(NoEntry("the number of evaluations is another one"));
                 }
-                let mut rows = Vec::with_capacity(count);
-                for _ in 0..count {
-                    let (sequence, number, matched) =
-                        (cursor.number()?, cursor.number()?.cast_signed(), cursor.number()?);
-                    let [outcome, correct] = cursor.take()?;
-                    let outcome = Outcome::ALL.get(usize::from(outcome)).ok_or(NoEntry("there is no such outcome"))?;
-                    if correct > 1 {
-                        return Err(NoEntry("a flag is neither 0 nor 1"));
-                    }
-                    rows.push(Row { sequence, number, matched, outcome: *outcome, correct: correct == 1 });
-                }
+                let rows = (0..count).map(|_| Row::read(&mut cursor)).collect::<Result<_, _>>()?;
                 Self::Evaluations { at, rows }
             }
             1 => Self::Command {
@@ -266,13 +414,34 @@ mod tests {
     use proptest::prelude::*;
 
     fn row() -> impl Strategy<Value = Row> {
-        (any::<u64>(), any::<i64>(), any::<u64>(), 0usize..6, any::<bool>()).prop_map(
-            |(sequence, number, matched, outcome, correct)| Row {
-                sequence,
-                number,
-                matched,
-                outcome: Outcome::ALL[outcome],
-                correct,
+        let output = prop_oneof![
+            Just(Shown::Decimal),
+            any::<u64>().prop_map(Shown::Labels),
+            "[a-zA-Z0-9é]{0,20}".prop_map(Shown::Text)
+        ];
+        let source = prop_oneof![Just(Source::None), Just(Source::Strategy), Just(Source::Cache)];
+        let error = prop::option::of(prop::sample::select(ErrorCode::ALL));
+        let numbers = (any::<u64>(), any::<i64>(), any::<u64>(), any::<u64>(), any::<u64>());
+        let rest = (0usize..6, any::<bool>(), any::<u8>(), any::<u32>(), prop::option::of(0f32..1.0));
+        (numbers, rest, source, error, output).prop_map(
+            |((sequence, number, matched, at, duration), rest, source, error, output)| {
+                let (outcome, correct, faults, attempts, confidence) = rest;
+                let outcome = Outcome::ALL[outcome];
+                Row {
+                    sequence,
+                    number,
+                    matched,
+                    outcome,
+                    correct,
+                    at,
+                    duration,
+                    source,
+                    faults,
+                    attempts,
+                    confidence,
+                    error,
+                    output,
+                }
             },
         )
     }
@@ -314,9 +483,12 @@ mod tests {
 
     #[test]
     fn the_largest_entries_fit() {
-        let row = Row { sequence: 1, number: -1, matched: 0, outcome: Outcome::Ok, correct: true };
+        let mut evaluation = Row::read(&mut Cursor(&[0; ROW])).unwrap().evaluation();
+        evaluation.output = Output::Text("x".repeat(TEXT_LIMIT).into());
         let mut batch = Batch::default();
-        (0..BATCH_LIMIT).for_each(|_| batch.push(&row));
+        while !batch.is_full() {
+            batch.push(Timestamp::EPOCH, &evaluation);
+        }
         assert!(batch.close(0).len() <= ENTRY_LIMIT);
         let long = "x".repeat(1_000_000);
         let bytes = encode_command(0, &long, &long, &long, &long);

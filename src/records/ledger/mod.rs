@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use audit::{AuditView, ProofView};
 pub use block::{HONEST, Header};
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use entry::{BATCH_LIMIT, Batch, Entry, NoEntry, Row};
+pub use entry::{BATCH_LIMIT, Batch, Entry, NoEntry, Row, Shown};
 pub use hash::{Hash, NoHash};
 pub use note::{KeyKind, Note, NoteError, NoteSigner, SignatureLine, VerifierKey};
 pub use proof_file::{ConsistencyProof, InclusionProof, ProofFileError};
@@ -322,9 +322,8 @@ impl Ledger {
     /// Adds a finished evaluation.
     #[inline]
     pub fn evaluation(&mut self, evaluation: &Evaluation, now: Timestamp) {
-        let Evaluation { sequence, number, outcome, matched, correct, .. } = *evaluation;
-        self.batch.push(&Row { sequence, number, matched: matched.0, outcome, correct });
-        if self.batch.count() >= self.config.batch {
+        self.batch.push(now, evaluation);
+        if self.batch.count() >= self.config.batch || self.batch.is_full() {
             self.flush(now);
         }
     }

@@ -122,6 +122,26 @@ impl Repository for FileRepository {
         Ok(select(all.iter(), filter, limit))
     }
 
+    fn difference(&self, expected: &StoredResult) -> Result<Option<Option<String>>, StorageError> {
+        let path = self.path(&format!("{}.json", expected.id));
+        match self.files.read(&path, 0, usize::MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path)(error)),
+            Ok(bytes) => {
+                let wanted = serde_json::to_vec_pretty(expected).unwrap_or_default();
+                let at = bytes.iter().zip(&wanted).position(|(one, other)| one != other);
+                let at = at.or_else(|| (bytes.len() != wanted.len()).then(|| bytes.len().min(wanted.len())));
+                Ok(Some(at.map(|at| {
+                    let line = wanted.iter().take(at).filter(|byte| **byte == b'\n').count();
+                    let lines = |bytes: &[u8]| {
+                        String::from_utf8_lossy(bytes).lines().nth(line).unwrap_or_default().trim().to_owned()
+                    };
+                    format!("{path} line {} says `{}`, not `{}`", line + 1, lines(&bytes), lines(&wanted))
+                })))
+            }
+        }
+    }
+
     fn count(&self) -> Result<u64, StorageError> {
         Ok(self.names()?.iter().filter(|name| name.ends_with(".json")).count() as u64)
     }

@@ -143,6 +143,16 @@ pub trait Repository: Debug + Send {
     /// [`StorageError`].
     fn find(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredResult>, StorageError>;
 
+    /// How the committed result of this id differs from this one, in whatever is kept of it: `Some(None)` when it does not,
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StorageError`].
+    fn difference(&self, expected: &StoredResult) -> Result<Option<Option<String>>, StorageError> {
+        let found = self.get(&expected.id)?;
+        Ok(found.map(|found| (found != *expected).then(|| format!("it is {found:?}"))))
+    }
+
     /// How many results are committed.
     ///
     /// # Errors

@@ -144,6 +144,37 @@ fn jwt_with_es256_and_every_wrong_claim_is_named() {
 }
 
 #[test]
+fn jwt_with_rs256_and_every_wrong_claim_is_named() {
+    // Made for this test alone; nothing else believes it.
+    let private = Secret::new(include_str!("../../../../tests/it/data/rs256.pem"));
+    let public = include_str!("../../../../tests/it/data/rs256.public.pem");
+    let key = JwtKey::asymmetric(Algorithm::Rs256, Some(&private), Some(public.as_bytes())).unwrap();
+    let token = key.issue(&claims(), &policy()).unwrap();
+    let verifier = JwtKey::asymmetric(Algorithm::Rs256, None, Some(public.as_bytes())).unwrap();
+    assert_eq!(verifier.verify(&token, &policy(), NOW), Ok(claims()));
+    assert!(matches!(verifier.issue(&claims(), &policy()), Err(TokenError::Key { .. })));
+    let encoding = jsonwebtoken::EncodingKey::from_rsa_pem(private.expose()).unwrap();
+    for (name, claim, error) in wrong_claims() {
+        let token = jwt_with(&encoding, jsonwebtoken::Algorithm::RS256, |value| put(value, name, claim.clone()));
+        assert_eq!(verifier.verify(&token, &policy(), NOW), Err(error), "{name}: {claim}");
+    }
+    // The same key with another algorithm, and another key with the same one.
+    for other in [jsonwebtoken::Algorithm::RS384, jsonwebtoken::Algorithm::PS256] {
+        let token = jwt_with(&encoding, other, |_| {});
+        assert!(matches!(verifier.verify(&token, &policy(), NOW), Err(TokenError::Algorithm { .. })));
+    }
+    let (es256, _) = es256();
+    let foreign = es256.issue(&claims(), &policy()).unwrap();
+    assert!(matches!(verifier.verify(&foreign, &policy(), NOW), Err(TokenError::Algorithm { .. })));
+    assert!(matches!(es256.verify(&token, &policy(), NOW), Err(TokenError::Algorithm { .. })));
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    bytes[17] ^= 1;
+    let flipped = format!("{head}.{}", URL_SAFE_NO_PAD.encode(bytes));
+    assert_eq!(verifier.verify(&flipped, &policy(), NOW), Err(TokenError::Signature));
+}
+
+#[test]
 fn another_algorithm_is_refused_and_so_is_none() {
     let (key, private) = es256();
     let body = URL_SAFE_NO_PAD.encode(r#"{"sub":"ann"}"#);
