@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::ledger::Keeper;
 use super::{Exit, Failure};
 use crate::domain::{Evaluation, Event, Payload, Timestamp};
+use crate::engine::agreement::OPERATIONS;
 use crate::engine::drive::Sink;
 use crate::engine::{Engine, Frame, Settings, WallClock};
 use crate::records::data_dir::{DataDir, DataDirError};
@@ -31,8 +32,6 @@ pub const LEDGER: &str = "ledger";
 pub const DATABASE: &str = "results.db";
 /// The folder of the repository of files in a data directory.
 pub const RESULTS: &str = "results";
-/// The stream of what operators want to know of.
-const OPERATIONS: &str = "operations";
 
 /// Where data is.
 #[derive(Debug, Clone, Default, Args)]

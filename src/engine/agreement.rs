@@ -17,6 +17,8 @@ use crate::records::storage::{Repository, Shaper, StorageError};
 
 /// The name of the ledger's entry with which a session begins.
 pub const SESSION_RULES: &str = "SESSION_RULES";
+/// The journal's stream of what operators want to know of.
+pub const OPERATIONS: &str = "operations";
 
 /// What a session's results are made with: the facts of its first entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -250,52 +252,68 @@ fn first_field(one: &impl Serialize, other: &impl Serialize) -> Option<String> {
 /// [`Disagreement`].
 pub fn compare_journal(ledger: &Ledger, journal: &Journal) -> Result<Compared, Disagreement> {
     let sessions = told(ledger)?;
-    let mut taken = vec![false; sessions.len()];
-    let mut compared = Compared::default();
-    let mut story = Story { partial: journal.first() > 1, ..Story::default() };
-    let mut latest = Timestamp::EPOCH;
-    let mut found = None;
-    journal.visit(journal.first() - 1, |item| {
-        let (id, at) = match &item {
-            Item::Evaluation { session, at, .. } => (Some(session.id.as_str()), *at),
-            Item::Event(event) if event.stream == "operations" => (None, event.at),
-            Item::Event(_) => return ControlFlow::Continue(()),
-        };
-        // A session ends with its own event; one that was cut off, where another id or an earlier time begins.
-        let other = id.is_some_and(|id| !story.id.is_empty() && story.id != id) || at < latest && id.is_some();
-        if story.ended || other {
-            let done = std::mem::take(&mut story);
-            if let Err(error) = settle(ledger, &sessions, &mut taken, done, &mut compared) {
-                found = Some(error);
-                return ControlFlow::Break(());
-            }
-        }
-        if let Some(id) = id {
-            latest = at;
-            id.clone_into(&mut story.id);
-        }
-        match item {
-            Item::Evaluation { before, at, evaluation, .. } => story.rows.push((before + 1, Row::of(at, evaluation))),
-            Item::Event(event) => {
-                if event.kind == Kind::SessionStarted.name()
-                    && let Ok(Value::Object(facts)) = serde_json::from_str(&event.data)
-                    && let Some(Value::String(id)) = facts.get("session_id")
-                {
-                    id.clone_into(&mut story.id);
-                }
-                story.event(event.version, &event.kind, &event.data);
-            }
-        }
-        ControlFlow::Continue(())
-    })?;
-    if let Some(error) = found {
-        return Err(error);
+    if let Some((file, offset, bytes)) = journal.torn()?
+        && sessions.last().is_none_or(|session| session.ended)
+    {
+        // The last session ended in order, and nothing was being written then.
+        let problem = format!("the last {bytes} bytes are no record, and no session was cut off there");
+        return Err(JournalError::Corrupt { path: file, offset, problem }.into());
     }
-    if !story.rows.is_empty() || !story.operations.is_empty() {
+    let mut compared = Compared::default();
+    let mut taken = vec![false; sessions.len()];
+    for story in journal_stories(journal)? {
         settle(ledger, &sessions, &mut taken, story, &mut compared)?;
     }
     compared.ledger_alone = taken.iter().filter(|taken| !**taken).count() as u64;
     Ok(compared)
+}
+
+/// The journal's sessions. Evaluations and operations are streams of their own: in a commit one comes before the other. A
+/// session's evaluations end where another id or an earlier time begins, its operations where another one starts.
+fn journal_stories(journal: &Journal) -> Result<Vec<Story>, JournalError> {
+    let partial = journal.first() > 1;
+    let mut evaluated: Vec<Story> = Vec::new();
+    let mut operated: Vec<Story> = Vec::new();
+    let mut latest = Timestamp::EPOCH;
+    journal.visit(journal.first() - 1, |item| {
+        match item {
+            Item::Evaluation { before, at, session, evaluation } => {
+                if evaluated.last().is_none_or(|story| story.id != session.id) || at < latest {
+                    evaluated.push(Story { id: session.id.clone(), ..Story::default() });
+                }
+                latest = at;
+                if let Some(story) = evaluated.last_mut() {
+                    story.rows.push((before + 1, Row::of(at, evaluation)));
+                }
+            }
+            Item::Event(event) if event.stream == OPERATIONS => {
+                if event.kind == Kind::SessionStarted.name() || operated.is_empty() {
+                    let facts: Value = serde_json::from_str(&event.data).unwrap_or_default();
+                    let id = facts.get("session_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    operated.push(Story { id, ..Story::default() });
+                }
+                if let Some(story) = operated.last_mut() {
+                    story.event(event.version, &event.kind, &event.data);
+                }
+            }
+            Item::Event(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut stories: Vec<Story> = Vec::new();
+    for mut story in evaluated {
+        if let Some(place) = operated.iter().position(|other| other.id == story.id) {
+            let Story { operations, ended, partial, .. } = operated.remove(place);
+            (story.operations, story.ended, story.partial) = (operations, ended, partial);
+        }
+        stories.push(story);
+    }
+    // Sessions in which nothing was evaluated.
+    stories.extend(operated.into_iter().filter(|story| !story.id.is_empty()));
+    if let Some(first) = stories.first_mut() {
+        first.partial |= partial;
+    }
+    Ok(stories)
 }
 
 /// Compares a session of the journal with those of the same id in the ledger (on the virtual clock a session that is

@@ -109,7 +109,7 @@ pub(super) fn verify_open(mut recording: Recording) -> Result<Verified, Fault> {
     let (mut offset, mut number, mut last) = (0_u64, 0_u64, [0; 32]);
     let (mut chunks, mut marks): (Vec<ChunkInfo>, Vec<Mark>) = Default::default();
     let mut events = 0;
-    let ending: (Footer, Option<String>, Option<String>) = loop {
+    let ending: (Footer, Shown, Option<String>) = loop {
         let wrong = |problem: String| Fault::Chunk { chunk: number, offset, problem };
         if offset == length {
             return Err(Fault::NoFooter { chunk: number.saturating_sub(1) });
@@ -171,12 +171,15 @@ pub(super) fn verify_open(mut recording: Recording) -> Result<Verified, Fault> {
     };
     let (Footer { ledger_head, frames, .. }, shown, told) = ending;
     let wrong = |problem: String| Fault::Chunk { chunk: number, offset, problem };
-    for (other, place) in [(&shown, "the last frame"), (&told, "the last block told of")] {
-        if let (Some(other), Some(head)) = (other, &ledger_head)
-            && other != head
-        {
-            return Err(wrong(format!("the ledger's head is {head}, by {place} it is {other}")));
-        }
+    if let (Some(other), Some(head)) = (&shown.root, &ledger_head)
+        && other != head
+    {
+        return Err(wrong(format!("the ledger's head is {head}, by the last frame it is {other}")));
+    }
+    if let (Some(block), Some(told)) = (&shown.block, &told)
+        && block != told
+    {
+        return Err(wrong(format!("the ledger's head is block {block}, by the last block told of it is {told}")));
     }
     let end = chunks.last().map_or(0, |last| last.offset + last.length);
     let wrong = |problem: &str| Fault::Index { offset: end, problem: problem.into() };
@@ -193,19 +196,27 @@ pub(super) fn verify_open(mut recording: Recording) -> Result<Verified, Fault> {
     Ok(Verified { chunks: number + 1, frames, events, seal: chunk::hex(&last), ledger_head, redacted })
 }
 
-/// The footer with the ledger's head as the last frame shows it, and as the last block that was told of has it.
-fn ledger_heads(
-    recording: &mut Recording,
-    footer: Footer,
-) -> Result<(Footer, Option<String>, Option<String>), RecordingError> {
+/// The ledger as the last frame of a finished session shows it.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The tree's size and root.
+    root: Option<String>,
+    /// The last block's hash.
+    block: Option<String>,
+}
+
+/// The footer with the ledger as the last frame shows it, and the last block that was told of.
+fn ledger_heads(recording: &mut Recording, footer: Footer) -> Result<(Footer, Shown, Option<String>), RecordingError> {
     let without = |name: &str| recording.redacted().iter().any(|redacted| redacted == name);
     let (no_ledger, no_events) = (without("snapshot.ledger"), without("events"));
     let last = recording.frame(recording.frames().saturating_sub(1))?;
-    // Asked by name, so that the view may change: whatever has a head is shown to have this one.
-    let shown = serde_json::to_value(&last.snapshot.ledger).ok().and_then(|view| {
-        let head = view.get("head")?.as_str()?.to_owned();
-        (!head.is_empty() && view.get("enabled")?.as_bool()? && !no_ledger && last.snapshot.finished).then_some(head)
-    });
+    let view = &last.snapshot.ledger;
+    let shown = if view.enabled && !no_ledger && last.snapshot.finished {
+        let block = Some(view.head.clone()).filter(|head| !head.is_empty());
+        Shown { root: Some(format!("{} {}", view.leaves, view.root)), block }
+    } else {
+        Shown::default()
+    };
     let mut told = None;
     if !no_events && last.snapshot.finished {
         for place in (0..recording.chunks().len()).rev() {

@@ -130,6 +130,7 @@ fn alerts_faults_flags_and_verdicts_are_on_the_ledger() {
     let mut engine = engine();
     engine.apply("test", read(json!({"flags": {"toggle": {"flag": "fizz_rule_enabled"}}}))).unwrap();
     engine.apply("test", Command::Chaos(ChaosCommand::SetLevel { level: 5 })).unwrap();
+    engine.apply("test", read(json!({"breaker": {"trip": {"circuit": null}}}))).unwrap();
     while let Some(due) = engine.next_due() {
         engine.advance(due, 1_000);
     }

@@ -188,7 +188,7 @@ fn two_runs_of_a_game_day_have_one_head_and_a_recording_repeats_it() {
     // The ledger goes on; the recording knows from where.
     let (first, second) = (head(&one, 4), head(&other, 5));
     assert_ne!(first, second);
-    let verified = done(one.run("replay @d.fizz --verify"));
+    let verified = done(fizzops(&format!("replay {} --verify", one.path("d.fizz").display())));
     assert!(verified.contains(&format!("ledger head  {} ", first[1])), "{verified}");
     assert!(verified.contains("repeated"), "{verified}");
 }

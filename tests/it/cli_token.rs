@@ -154,7 +154,7 @@ fn users_with_passwords() {
     let right = [("EFP_PASSWORD", "correct horse")];
     let ran = home.run_with("run --config @c.yaml --user ann --range 50 51 --no-summary --quiet", &right, "");
     assert_eq!(ran.stdout, "Buzz\nDENIED EFP-A001\n", "{}", ran.stderr);
-    for (user, password) in [("ann", "wrong"), ("eve", "correct horse")] {
+    for (user, password) in [("ann", "incorrect-17"), ("eve", "correct horse")] {
         let ran = home.run_with(
             &format!("run --config @c.yaml --user {user} --range 1 2"),
             &[("EFP_PASSWORD", password)],

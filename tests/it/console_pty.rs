@@ -123,7 +123,7 @@ fn every_tab_opens_and_quitting_restores_the_terminal() {
         ("5", "Every budget lasts"),
         ("6", "fizz_rule_enabled"),
         ("7", "No game day has run"),
-        ("8", "are proved"),
+        ("8", "are in the tree"),
         ("9", "NumberReceived"),
         ("0", "session begins on the wall clock, seed 7"),
         ("\t", "throughput"),

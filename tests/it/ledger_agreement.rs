@@ -175,9 +175,9 @@ proptest! {
         let kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let connection = rusqlite::Connection::open(kept.0.path().join("results.db")).unwrap();
         let name = COLUMNS[column];
-        let (place, value): (i64, Value) = connection
+        let (place, value): (String, Value) = connection
             .query_row(
-                &format!("SELECT rowid, {name} FROM fizzbuzz_results ORDER BY rowid LIMIT 1 OFFSET ?"),
+                &format!("SELECT result_id, {name} FROM fizzbuzz_results ORDER BY result_id LIMIT 1 OFFSET ?"),
                 [row],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
@@ -196,12 +196,16 @@ proptest! {
             }
             _ => return Ok(()),
         };
-        let update = format!("UPDATE fizzbuzz_results SET {name} = ? WHERE rowid = ?");
+        let update = format!("UPDATE fizzbuzz_results SET {name} = ? WHERE result_id = ?");
         // What the schema itself refuses cannot be there.
-        if connection.execute(&update, rusqlite::params![changed, place]).is_err() {
+        if connection.execute(&update, rusqlite::params![&changed, &place]).is_err() {
             return Ok(());
         }
         let found = check(kept.0.path(), &kept.1);
+        let place = match &changed {
+            Value::Text(text) if name == "result_id" => text.clone(),
+            _ => place,
+        };
         connection.execute(&update, rusqlite::params![value, place]).unwrap();
         let problem = found.expect_err(&format!("{name} of row {row} was changed"));
         prop_assert!(problem.contains("result"), "{problem}");

@@ -212,7 +212,10 @@ impl Writer {
         if !there && fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
             return Err(StoreError::NotALedger(folder.display().to_string()));
         }
-        fs::create_dir_all(folder).map_err(StoreError::written(folder))?;
+        if !folder.is_dir() {
+            // One folder, not a path of them: a mistyped name is to be told.
+            fs::create_dir(folder).map_err(StoreError::written(folder))?;
+        }
         let lock = File::open(folder).map_err(StoreError::written(folder))?;
         lock.try_lock().map_err(|_| StoreError::Busy(folder.display().to_string()))?;
         let blocks_path = folder.join(BLOCKS);

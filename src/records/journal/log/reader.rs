@@ -102,6 +102,17 @@ impl Reader {
         format!("{}/{}", self.folder, segment.name)
     }
 
+    /// Bytes behind the last record that are none, with the file's name and where they begin: what a machine that stopped
+    /// left of a commit, what an engine is just writing, or damage.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn torn(&self) -> Result<Option<(String, u64, u64)>, JournalError> {
+        let Some(last) = self.segments.last().filter(|last| !last.sealed) else { return Ok(None) };
+        let size = self.size(last)?;
+        Ok((size > last.end).then(|| (self.path(last), last.end, size - last.end)))
+    }
+
     /// Goes over a segment's commits in `[start, end)`. The visitor sees the mark before each item.
     fn walk(
         &self,
