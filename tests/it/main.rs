@@ -18,6 +18,7 @@ mod console_pty;
 mod determinism;
 mod flagd_alloc;
 mod flagd_testbed;
+mod gameday_ends;
 mod journal_crash;
 mod limits;
 mod recording_kill;
