@@ -841,7 +841,8 @@ impl Engine {
     fn moment(&self) -> Moment<'_> {
         let (chaos_level, armed) = self.mechanisms.chaos.armed();
         Moment {
-            now: self.now,
+            // While the session is paused no time passes for a game day, whatever else looks at the clock.
+            now: self.paused_at.unwrap_or(self.now),
             counts: self.tally.counts(),
             breaker_trips: self.mechanisms.breaker.trips(),
             breakers_open: self.mechanisms.breaker.open(self.now),
