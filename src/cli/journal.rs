@@ -18,6 +18,7 @@ use crate::records::data_dir::DataDir;
 use crate::records::files::{Disk, Files};
 use crate::records::journal::cloud::{Upcasters, cloud_events, evaluation_data};
 use crate::records::journal::log::{Expected, Item, Log, LogConfig, Moment, NewEvent, Reader, Retention, Totals};
+use crate::records::journal::outbox::Outbox;
 use crate::records::journal::projection::CurrentResults;
 use crate::records::journal::{EvaluationRow, FACTS, JournalError};
 use crate::records::specification::{Filter, results::SCHEMA};
@@ -210,7 +211,13 @@ pub fn main(args: &JournalArgs) -> Result<Exit, Failure> {
             // What the events said is kept as a snapshot before they go.
             let reader = Reader::open(Arc::clone(&files), JOURNAL)?;
             CurrentResults::as_of(&*files, &reader, reader.totals().version)?.save(&*files)?;
-            let report = log.compact(Retention { events: *keep_events, since: *keep_since })?;
+            let mut events = *keep_events;
+            if path.join("outbox").is_dir() {
+                // What is not delivered yet is kept, whatever was asked.
+                let behind = log.acknowledged().saturating_sub(Outbox::read(Arc::clone(&files))?.state().cursor);
+                events = Some(events.unwrap_or_default().max(behind));
+            }
+            let report = log.compact(Retention { events, since: *keep_since })?;
             drop(lock);
             super::output::print(&format!(
                 "compacted {} segments: {} events, {} bytes given back; what is kept begins with event {}\n",
@@ -245,12 +252,12 @@ fn filter_of(text: Option<&str>) -> Result<Filter, Failure> {
     text.map_or_else(|| Ok(Filter::all(&SCHEMA)), parse)
 }
 
-fn disk(path: &Path) -> Result<Arc<dyn Files>, Failure> {
+pub(super) fn disk(path: &Path) -> Result<Arc<dyn Files>, Failure> {
     Ok(Arc::new(Disk::new(path).map_err(|error| Failure::write(path, &error))?))
 }
 
 /// The journal for reading; a directory without one is an error, not an empty journal.
-fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
+pub(super) fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
     let dir = DataDir::read(path)?;
     if !dir.path().join(JOURNAL).is_dir() {
         let hint = "keep one with: fizzops run --journal";
@@ -261,7 +268,7 @@ fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
     Ok((files, reader))
 }
 
-fn lock(path: &Path) -> Result<(DataDir, Log), Failure> {
+pub(super) fn lock(path: &Path) -> Result<(DataDir, Log), Failure> {
     let lock = DataDir::lock(path)?;
     let log = Log::open(disk(path)?, JOURNAL, LogConfig::default())?;
     Ok((lock, log))

@@ -21,6 +21,7 @@
 pub mod cloud;
 mod error;
 pub mod log;
+pub mod outbox;
 pub mod projection;
 mod row;
 pub mod store;
