@@ -15,6 +15,7 @@ use crate::engine::{Engine, Frame, Settings, WallClock};
 use crate::records::data_dir::{DataDir, DataDirError};
 use crate::records::files::Disk;
 use crate::records::journal::JournalError;
+use crate::records::journal::desk::OPERATIONS;
 use crate::records::journal::log::{Log, LogConfig, NewEvent, Session};
 use crate::records::journal::outbox::{Background, Outbox, OutboxError, Sender, sink};
 use crate::records::journal::store::{Acknowledge, Appender, Store, StoreConfig};
@@ -26,8 +27,6 @@ use crate::records::storage::{
 pub const JOURNAL: &str = "journal";
 /// The database's name in a data directory.
 pub const DATABASE: &str = "results.db";
-/// The stream of what operators want to know of.
-const OPERATIONS: &str = "operations";
 
 /// Where data is.
 #[derive(Debug, Clone, Default, Args)]

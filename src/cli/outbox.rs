@@ -11,6 +11,7 @@ use super::session::{ConfigSource, load};
 use super::{Exit, Failure};
 use crate::domain::text::grouped;
 use crate::engine::{Seed, Settings};
+use crate::records::journal::desk::RetryDeadLetters;
 use crate::records::journal::log::Reader;
 use crate::records::journal::outbox::{Outbox, OutboxConfig, Sender, Step, sink};
 
@@ -142,8 +143,8 @@ pub fn main(args: &OutboxArgs) -> Result<Exit, Failure> {
             super::output::print(&text)
         }
         Sub::Retry { ids, all } => {
-            let (files, _) = super::journal::open(&path)?;
-            let marked = Outbox::read(files)?.retry((!all).then_some(ids.as_slice()))?;
+            let message = RetryDeadLetters((!all).then(|| ids.clone()));
+            let marked = super::journal::asking(&path, false)?.send(message)?;
             super::output::print(&format!(
                 "{marked} dead letters are sent again by the engine that runs, or by: fizzops outbox send\n"
             ))
@@ -172,6 +173,10 @@ fn send(path: &std::path::Path, config: &OutboxConfig) -> Result<Exit, Failure> 
         match sender.step(&reader, until, moment())? {
             Step::Went(_) => failures = 0,
             Step::Idle => break false,
+            Step::Refused(wait) => {
+                failures = 0;
+                std::thread::sleep(wait);
+            }
             Step::Wait(_) if failures + 1 >= config.tries => break true,
             Step::Wait(wait) => {
                 failures += 1;

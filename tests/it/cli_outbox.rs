@@ -112,8 +112,8 @@ fn a_session_delivers_beside_its_work_and_the_rest_at_its_end() {
     let dir = folder.path().join("data").display().to_string();
     let (address, took) = receiver("nothing is poison");
     let ran = fizzops(&format!(
-        "run --range 1 3000 --rate 2000 --circuit-breaker --chaos-level 5 --seed 3 --journal --no-banner --no-summary \
-         --format ndjson --outbox {address} --set outbox.poll_ms=20 --set outbox.backoff_ms=1 --set outbox.batch=2 --data-dir {dir}"
+        "run --range 1 1500 --rate 1000 --circuit-breaker --chaos-level 5 --seed 3 --journal --no-banner --no-summary \
+         --format ndjson --outbox {address} --set outbox.poll_ms=20 --set circuit_breaker.failure_threshold=1 --set circuit_breaker.backoff_base_ms=5 --set outbox.backoff_ms=1 --set outbox.batch=2 --data-dir {dir}"
     ));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("outbox: "), "{}", ran.stderr);
@@ -134,7 +134,8 @@ fn whatever_kills_the_program_everything_is_delivered_at_least_once() {
     for crash in 0..8u64 {
         let mut child = program()
             .args(["run", "--range", "1", "1000000000", "--rate", "5000", "--circuit-breaker", "--chaos-level", "5"])
-            .args(["--set", "circuit_breaker.backoff_base_ms=5", "--set", "outbox.poll_ms=10", "--seed"])
+            .args(["--set", "circuit_breaker.failure_threshold=1", "--set", "circuit_breaker.backoff_base_ms=5"])
+            .args(["--set", "outbox.poll_ms=10", "--seed"])
             .args([&crash.to_string(), "--journal", "--outbox", &sink, "--quiet", "--data-dir", &dir])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod cloud;
+pub mod desk;
 mod error;
 pub mod log;
 pub mod outbox;

@@ -38,7 +38,7 @@ impl Work {
             match self.sender.step(&reader, until, (self.now)())? {
                 Step::Went(_) => {}
                 Step::Idle => return Ok(None),
-                Step::Wait(wait) => return Ok(Some(wait)),
+                Step::Wait(wait) | Step::Refused(wait) => return Ok(Some(wait)),
             }
         }
     }

@@ -255,6 +255,14 @@ impl Outbox {
         if cursor > last { Err(OutboxError::Ahead { cursor, last }) } else { Ok(()) }
     }
 
+    /// Whether anything was ever to be delivered.
+    ///
+    /// # Errors
+    /// [`OutboxError::Io`].
+    pub fn is_used(&self) -> Result<bool, OutboxError> {
+        self.names().map(|names| !names.is_empty())
+    }
+
     /// Dead letters in the order of their events, those that are to be sent again included.
     ///
     /// # Errors

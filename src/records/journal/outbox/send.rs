@@ -23,8 +23,10 @@ pub enum Step {
     Went(u64),
     /// Nothing is left to deliver.
     Idle,
-    /// It failed; the next step is after so long.
+    /// The receiver cannot be reached; the next step is after so long.
     Wait(Duration),
+    /// It refused the next event, which is tried again after so long.
+    Refused(Duration),
 }
 
 /// No delivery is larger, bytes, unless one event is.
@@ -93,12 +95,12 @@ impl Sender {
                 self.delivered(reached, events.len() as u64)?;
                 Ok(Step::Went(events.len() as u64))
             }
-            Err(Undelivered::Unavailable { why, after }) => self.wait(why, after),
+            Err(Undelivered::Unavailable { why, after }) => Ok(Step::Wait(self.wait(why, after)?)),
             Err(Undelivered::Refused(why)) => match events.as_slice() {
                 [(version, event)] => {
                     self.refused += 1;
                     if self.refused < self.config.tries {
-                        return self.wait(why, None);
+                        return Ok(Step::Refused(self.wait(why, None)?));
                     }
                     let (version, tries, event) = (*version, self.refused, event.clone());
                     self.outbox.bury(&DeadLetter { version, at: now, tries, problem: why, again: false, event })?;
@@ -166,7 +168,7 @@ impl Sender {
                 self.delivered(cursor, 1)?;
                 Ok(Step::Went(1))
             }
-            Err(Undelivered::Unavailable { why, after }) => self.wait(why, after),
+            Err(Undelivered::Unavailable { why, after }) => Ok(Step::Wait(self.wait(why, after)?)),
             Err(Undelivered::Refused(problem)) => {
                 let version = letter.version;
                 self.outbox.bury(&DeadLetter { tries: letter.tries + 1, at: now, problem, ..letter })?;
@@ -188,7 +190,7 @@ impl Sender {
         Ok(())
     }
 
-    fn wait(&mut self, why: String, after: Option<Duration>) -> Result<Step, OutboxError> {
+    fn wait(&mut self, why: String, after: Option<Duration>) -> Result<Duration, OutboxError> {
         let state = &mut self.outbox.state;
         state.failures = state.failures.saturating_add(1);
         state.problem = Some(why);
@@ -202,6 +204,6 @@ impl Sender {
         let wait = Duration::from_millis(wait).mul_f64(1.0 + jitter);
         let cap = Duration::from_millis(self.config.backoff_cap_ms);
         self.outbox.save()?;
-        Ok(Step::Wait(after.map_or(wait, |after| wait.max(after.min(cap)))))
+        Ok(after.map_or(wait, |after| wait.max(after.min(cap))))
     }
 }

@@ -73,7 +73,7 @@ fn drain(sender: &mut Sender, reader: &Reader) -> Vec<Duration> {
         match sender.step(reader, reader.totals().version, Timestamp::EPOCH).unwrap() {
             Step::Went(_) => {}
             Step::Idle => return waits,
-            Step::Wait(wait) => waits.push(wait),
+            Step::Wait(wait) | Step::Refused(wait) => waits.push(wait),
         }
         assert!(waits.len() < 1_000, "it comes to an end");
     }
