@@ -86,7 +86,8 @@ impl Way {
         let first = self.first.min(self.bars.len().saturating_sub(shown));
         let lines = self.bars.iter().skip(first).take(shown).map(|bar| line(theme, parts(theme, bar, whole, width)));
         widgets::lines(inner, buf, lines.collect());
-        let keys = if self.bars.len() > shown { "up and down scroll; Enter or Esc closes" } else { "Enter or Esc closes" };
+        let keys =
+            if self.bars.len() > shown { "up and down scroll; Enter or Esc closes" } else { "Enter or Esc closes" };
         widgets::lines(hint, buf, vec![line(theme, [(Role::Muted, keys.to_owned())])]);
     }
 }

@@ -310,11 +310,7 @@ const fn moment(context: &Context) -> (u64, u64) {
 
 /// Does the work; with a stopwatch, also what it read before and after.
 #[inline]
-fn timed<T>(
-    place: &mut Place,
-    stopwatch: Option<Stopwatch<'_>>,
-    work: impl FnOnce() -> T,
-) -> (T, Option<(u64, u64)>) {
+fn timed<T>(place: &mut Place, stopwatch: Option<Stopwatch<'_>>, work: impl FnOnce() -> T) -> (T, Option<(u64, u64)>) {
     let Some(stopwatch) = stopwatch else { return (work(), None) };
     let start = stopwatch();
     let result = work();

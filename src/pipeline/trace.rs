@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn spans_lie_within_one_another_and_the_strategy_within_all() {
-        let steps = [enter(0, 100), enter(1, 102), enter(2, 104), leave(2, 150), leave(1, 152), leave(0, 154), leave(3, 156)];
+        let steps =
+            [enter(0, 100), enter(1, 102), enter(2, 104), leave(2, 150), leave(1, 152), leave(0, 154), leave(3, 156)];
         let expected = [
             (Some(0), 0, 0, 55, 2),
             (Some(1), 1, 2, 53, 2),

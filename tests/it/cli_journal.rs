@@ -121,6 +121,9 @@ fn streams_keep_expected_versions_and_names() {
     let first = good(&dir, &["append", "notes", "--kind", "Note", "--expect", "none", "--id", id]);
     assert!(first.contains("is on the disk, number 1 of stream notes"), "{first}");
     assert!(good(&dir, &["append", "notes", "--kind", "Note", "--id", id]).contains("was there already"));
+    refused(&journal(&dir, &["append", "operations", "--kind", "Note"]), 2, &["is the engine's own", "EFP-ES04"]);
+    let timed = journal(&dir, &["query", "number = 15", "--timing"]);
+    assert!(timed.code == 0 && timed.stderr.starts_with("fizzops: the query find took "), "{}", timed.stderr);
     let conflict = journal(&dir, &["append", "notes", "--kind", "Note", "--expect", "none"]);
     refused(&conflict, 2, &["stream `notes` is at version 1; it was expected to have no events", "EFP-ES09"]);
     refused(&journal(&dir, &["append", "notes", "--kind", "Note", "--data", "{"]), 2, &["no JSON value"]);
@@ -249,9 +252,12 @@ fn compaction_lets_go_of_old_events_and_verification_still_holds() {
     let told = good(&dir, &["compact", "--keep-events", "20000"]);
     assert!(told.starts_with("compacted ") && !told.starts_with("compacted 0"), "{told}");
     let after = good(&dir, &["stats"]);
-    for name in ["events", "evaluations", "fizz", "EvaluationCompleted"] {
+    for name in ["evaluations", "fizz", "EvaluationCompleted"] {
         assert_eq!(total(&before, name), total(&after, name));
     }
+    assert_eq!(total(&before, "events") + 1, total(&after, "events"), "the compaction itself is on record");
+    let operations = good(&dir, &["query", "--stream", "operations"]);
+    assert!(operations.contains(r#"ES_COMMAND_HANDLED {"command":"compact","by":""#), "{operations}");
     assert!(good(&dir, &["verify"]).contains("compacted)"));
     assert_eq!(good(&dir, &["at", &total(&before, "events").to_string(), "--results"]), results, "from the snapshot");
     refused(&journal(&dir, &["at", "50"]), 2, &["were compacted", "EFP-ES08"]);

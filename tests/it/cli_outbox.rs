@@ -81,8 +81,9 @@ fn what_waits_is_sent_what_is_refused_is_listed_and_sent_again() {
     let status = outbox(&dir, &["status", notes]);
     assert!(status.stdout.contains("waiting       5\n") && status.code == 0, "{}{}", status.stdout, status.stderr);
     let (address, took) = receiver("poison");
-    let send =
-        |to: &str| outbox(&dir, &["send", notes, "--sink", to, "--set", "outbox.backoff_ms=1", "--set", "outbox.tries=4"]);
+    let send = |to: &str| {
+        outbox(&dir, &["send", notes, "--sink", to, "--set", "outbox.backoff_ms=1", "--set", "outbox.tries=4"])
+    };
     let sent = send(&address);
     assert_eq!(sent.code, 1, "{}", sent.stderr);
     assert!(sent.stdout.starts_with("delivered 4 events; 0 wait, 1 dead letters\n"), "{}", sent.stdout);

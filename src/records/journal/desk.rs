@@ -6,7 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::JournalError;
-use super::log::{Appended, CompactReport, Expected, Item, Log, LogConfig, Moment, NewEvent, Reader, Retention, Totals};
+use super::log::{
+    Appended, CompactReport, Expected, Item, Log, LogConfig, Moment, NewEvent, Reader, Retention, Totals,
+};
 use super::outbox::{Outbox, OutboxError};
 use super::projection::CurrentResults;
 use crate::domain::{Kind, Timestamp};
@@ -279,6 +281,29 @@ mod tests {
             Item::Evaluation { .. } => String::new(),
         };
         bus.send(Find { wanted: Wanted::Stream(stream.into()), limit: 9, last: false, told }).unwrap().into()
+    }
+
+    #[test]
+    fn a_compaction_keeps_what_is_not_delivered() {
+        let files = Arc::new(SimulatedDisk::new(1));
+        let mut log = Log::open(files.clone(), "journal", LogConfig { segment_bytes: 400 }).unwrap();
+        for _ in 0..40 {
+            log.append("a", Expected::Any, &[NewEvent::new("Note", "1")]).unwrap();
+            log.commit().unwrap();
+        }
+        drop(log);
+        let config =
+            super::super::outbox::OutboxConfig { batch: 15, filter: "type = Note".into(), ..Default::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("file:{}", folder.path().join("events").display());
+        let receiver = super::super::outbox::sink::open(&address, std::time::Duration::from_secs(1), None).unwrap();
+        let outbox = Outbox::open(files.clone()).unwrap();
+        let mut sender = super::super::outbox::Sender::new(outbox, &config, receiver, 1).unwrap();
+        let reader = Reader::open(files.clone(), "journal").unwrap();
+        assert_eq!(sender.step(&reader, 40, Timestamp::EPOCH).unwrap(), super::super::outbox::Step::Went(15));
+        let desk = Desk::writing(files, "journal", Timestamp::EPOCH).unwrap();
+        let report = Bus::new(desk, "ada").send(Compact(Retention { events: Some(1), since: None })).unwrap();
+        assert!((2..=16).contains(&report.first), "{report:?}: events 16 to 40 wait for their receiver");
     }
 
     #[test]

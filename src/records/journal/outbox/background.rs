@@ -63,11 +63,7 @@ impl Background {
         let thread = std::thread::Builder::new().name("outbox".into()).spawn(move || {
             let mut others = None;
             let mut wait = Duration::ZERO;
-            loop {
-                match stopped.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    _ => break,
-                }
+            while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 // Reading the journal's end is not free: only when there is something new, or again to be sent.
                 let there = Some(work.progress.others());
                 let again = work.sender.outbox().next_again()?.is_some();
@@ -97,9 +93,10 @@ impl Background {
     pub fn finish(self) -> Result<State, OutboxError> {
         // It may have ended by itself.
         let _ = self.stop.send(());
-        let ended = self.thread.join().unwrap_or_else(|_| {
-            Err(JournalError::Stopped("the outbox's thread ended without a word".into()).into())
-        });
+        let ended = self
+            .thread
+            .join()
+            .unwrap_or_else(|_| Err(JournalError::Stopped("the outbox's thread ended without a word".into()).into()));
         ended.map(|sender| sender.outbox().state().clone())
     }
 }

@@ -100,7 +100,9 @@ impl Sink for HttpSink {
         let (kind, body) = match events {
             [one] => ("application/cloudevents+json; charset=utf-8", one.to_string()),
             // Values are plain data; writing them to memory cannot fail.
-            many => ("application/cloudevents-batch+json; charset=utf-8", serde_json::to_string(many).unwrap_or_default()),
+            many => {
+                ("application/cloudevents-batch+json; charset=utf-8", serde_json::to_string(many).unwrap_or_default())
+            }
         };
         let mut request = Request::builder().method("POST").uri(&self.address).header("content-type", kind);
         if let Some(token) = &self.token {

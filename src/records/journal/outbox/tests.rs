@@ -55,7 +55,8 @@ fn config() -> OutboxConfig {
 fn journal(disk: &SimulatedDisk, count: u64) -> Reader {
     let mut log = Log::open(Arc::new(disk.clone()), "journal", LogConfig { segment_bytes: 2_000 }).unwrap();
     for number in 1..=count {
-        log.append("operations", Expected::Any, &[event("Wanted", number), event("Other", number + 1_000_000)]).unwrap();
+        log.append("operations", Expected::Any, &[event("Wanted", number), event("Other", number + 1_000_000)])
+            .unwrap();
         log.commit().unwrap();
     }
     Reader::open(Arc::new(disk.clone()), "journal").unwrap()
@@ -165,7 +166,10 @@ fn a_damaged_cursor_and_another_journal_are_refused() {
     drain(&mut sender(&disk, &Receiver::default(), &config()), &reader);
     let shorter = journal(&SimulatedDisk::new(2), 3);
     let error = sender(&disk, &Receiver::default(), &config()).step(&shorter, 6, Timestamp::EPOCH).unwrap_err();
-    assert!(error.is_integrity() && error.to_string().contains("up to event 20, and the journal ends with event 6"), "{error}");
+    assert!(
+        error.is_integrity() && error.to_string().contains("up to event 20, and the journal ends with event 6"),
+        "{error}"
+    );
     disk.flip("outbox/cursor", 12).unwrap();
     let error = Outbox::read(Arc::new(disk)).unwrap_err();
     assert!(error.is_integrity() && error.to_string().contains("its checksum differs"), "{error}");
@@ -278,8 +282,11 @@ fn on_failing_disks_everything_acknowledged_is_delivered_at_least_once() {
     assert!(events > 3_000 && crashes > 800 && again > 0, "{events} {again} {crashes}");
 }
 
+/// The kind of content, the token and the content of each delivery that was taken.
+type Got = Arc<Mutex<Vec<(String, String, Value)>>>;
+
 /// A web server that answers with these statuses in turn, then 202: what it was sent, with the kind of content.
-fn server(answers: Vec<&'static str>) -> (String, Arc<Mutex<Vec<(String, String, Value)>>>) {
+fn server(answers: Vec<&'static str>) -> (String, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/events", listener.local_addr().unwrap());
     let got = Arc::new(Mutex::new(Vec::new()));
@@ -319,7 +326,8 @@ fn server(answers: Vec<&'static str>) -> (String, Arc<Mutex<Vec<(String, String,
 fn a_web_server_gets_cloud_events_whatever_it_answers_at_first() {
     let disk = SimulatedDisk::new(1);
     let reader = journal(&disk, 4);
-    let (address, got) = server(vec!["503 Busy\r\nRetry-After: 2", "202 Accepted", "429 Too Many\r\nRetry-After: 1", "400 Bad"]);
+    let (address, got) =
+        server(vec!["503 Busy\r\nRetry-After: 2", "202 Accepted", "429 Too Many\r\nRetry-After: 1", "400 Bad"]);
     let sink = sink::open(&address, Duration::from_secs(5), Some("secret".into())).unwrap();
     let outbox = Outbox::open(Arc::new(disk.clone())).unwrap();
     let mut sender = Sender::new(outbox, &config(), sink, 1).unwrap();
@@ -337,5 +345,5 @@ fn a_web_server_gets_cloud_events_whatever_it_answers_at_first() {
     // Nobody listens there any more.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut nobody = sink::open(&format!("http://{closed}/"), Duration::from_secs(1), None).unwrap();
-    assert!(matches!(nobody.send(&[single.clone()]), Err(Undelivered::Unavailable { .. })));
+    assert!(matches!(nobody.send(std::slice::from_ref(single)), Err(Undelivered::Unavailable { .. })));
 }
