@@ -18,6 +18,7 @@ use crate::records::journal::JournalError;
 use crate::records::journal::desk::OPERATIONS;
 use crate::records::journal::log::{Log, LogConfig, NewEvent, Session};
 use crate::records::journal::outbox::{Background, Outbox, OutboxError, Sender, sink};
+use crate::records::journal::projector::Projector;
 use crate::records::journal::store::{Acknowledge, Appender, Store, StoreConfig};
 use crate::records::storage::{
     FileRepository, Memory, Repository, RepositoryWriter, Shaper, SqliteRepository, StorageError,
@@ -93,6 +94,7 @@ pub struct Kept {
     appender: Option<Appender>,
     store: Option<Store>,
     outbox: Option<Background>,
+    projector: Option<Projector>,
     repository: Arc<Mutex<Option<RepositoryWriter>>>,
     name: &'static str,
     /// Held until the end.
@@ -149,6 +151,10 @@ impl DataArgs {
                 tell
             });
             let (appender, store) = Store::spawn(log, store, tell)?;
+            if config.checkpoint_seconds > 0 {
+                let interval = Duration::from_secs(config.checkpoint_seconds);
+                kept.projector = Some(Projector::spawn(files()?, JOURNAL, appender.progress(), interval)?);
+            }
             kept.outbox = self.deliver(&appender, files()?, settings, info.seed)?;
             (kept.appender, kept.store) = (Some(appender), Some(store));
         }
@@ -257,13 +263,14 @@ impl Kept {
 
     /// Waits until everything is on the disk and says so. Call it once the engine and its sinks are gone.
     pub fn finish(self, quiet: bool) -> Result<(), Failure> {
-        let Self { appender, store, outbox, repository, name, _dir } = self;
+        let Self { appender, store, outbox, projector, repository, name, _dir } = self;
         drop(appender);
         let writer = repository.lock().ok().and_then(|mut writer| writer.take());
         let mut text = String::new();
         let stored = writer.map(RepositoryWriter::finish).transpose();
         let log = store.map(Store::finish).transpose();
         let delivered = outbox.map(Background::finish).transpose();
+        let projected = projector.map(Projector::finish).transpose();
         if let Some(log) = log? {
             text.push_str(&format!(
                 "journal: {} events, {} evaluations on the disk, head {}\n",
@@ -271,6 +278,10 @@ impl Kept {
                 log.totals().evaluations,
                 log.head().get(..16).unwrap_or_default()
             ));
+        }
+        if let Some(current) = projected? {
+            let numbers = current.results.len();
+            text.push_str(&format!("current results: {numbers} numbers, checkpoint at event {}\n", current.version));
         }
         if let Some(state) = delivered? {
             text.push_str(&format!("outbox: {} events delivered", state.delivered));

@@ -264,6 +264,26 @@ fn compaction_lets_go_of_old_events_and_verification_still_holds() {
 }
 
 #[test]
+fn current_results_are_kept_up_with_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data").display().to_string();
+    let run = |set: &str| {
+        let args = "run --range 1 300 --no-banner --no-summary --journal --virtual";
+        let ran = fizzops(&format!("{args} --data-dir {dir} {set}"));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stderr
+    };
+    let told = run("--set event_sourcing.checkpoint_seconds=1");
+    assert!(told.contains("current results: 300 numbers, checkpoint at event "), "{told}");
+    let checkpoints = || std::fs::read_dir(Path::new(&dir).join("projections")).unwrap().count();
+    assert_eq!(checkpoints(), 1);
+    let events = total(&good(&dir, &["stats"]), "events").to_string();
+    let with = good(&dir, &["at", &events, "--results"]);
+    std::fs::remove_dir_all(Path::new(&dir).join("projections")).unwrap();
+    assert_eq!(good(&dir, &["at", &events, "--results"]), with, "from nothing it is the same");
+}
+
+#[test]
 fn results_are_kept_and_the_schema_goes_up_and_down() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data").display().to_string();
