@@ -16,12 +16,13 @@ use crate::records::journal::log::Reader;
 use crate::records::journal::outbox::{Outbox, OutboxConfig, Sender, Step, sink};
 
 const AFTER_HELP: &str = "\
-Events leave as CloudEvents 1.0 in JSON: by HTTP POST, one in structured mode and more in batched mode, or a line each to
-a file. Delivery is at least once; an event's id is the same each time. EFP_OUTBOX_TOKEN goes along as a bearer token.
+Events leave as CloudEvents 1.0 in JSON: by HTTP POST, one in structured mode and more in
+batched mode, or a line each to a file. Delivery is at least once; an event's id is the same each
+time. EFP_OUTBOX_TOKEN goes along as a bearer token.
 A filter names type, group, stream, event, position, at and data, e.g. group in (slo, breaker).
 
 Examples:
-  fizzops --journal --outbox https://hooks.example.org/fizzops      deliver while a session runs
+  fizzops --journal --outbox https://hooks.example.org/  deliver while a session runs
   fizzops outbox status                                 how far it is, and what waits
   fizzops outbox list                                   dead letters: events that no receiver took
   fizzops outbox retry --all                            they are sent again by the next delivery
