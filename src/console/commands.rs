@@ -114,6 +114,9 @@ pub enum Action {
     Later,
     Now,
     Annotate,
+    OpenWay,
+    Filter,
+    NoFilter,
     GoTo,
     Help,
     Quit,
@@ -166,6 +169,8 @@ pub enum Place {
     Live,
     /// On one tab of a live session.
     On(Tab),
+    /// On one tab of a live session and of a replay.
+    Shared(Tab),
     /// On every tab of a replay.
     Replay,
 }
@@ -211,6 +216,10 @@ pub const TABLE: &[Entry] = &[
     disturbing(Action::RollDown, "roll out to 10 % less", &["["], Place::On(Tab::Flags)),
     disturbing(Action::ClearCache, "clear", &["c"], Place::On(Tab::Caches)),
     disturbing(Action::NextPolicy, "next policy", &["p"], Place::On(Tab::Caches)),
+    entry(Action::OpenWay, "its trace", &["enter"], Place::Shared(Tab::Journal)),
+    entry(Action::Filter, "filter", &["/"], Place::Shared(Tab::Journal)),
+    entry(Action::NoFilter, "no filter", &["esc"], Place::Shared(Tab::Journal)),
+    entry(Action::OpenWay, "its trace", &["enter"], Place::Shared(Tab::Pipeline)),
     entry(Action::Acknowledge, "acknowledge", &["a"], Place::Live),
     entry(Action::AbortGameDay, "abort game day", &["A"], Place::Live),
     entry(Action::ChaosLevel, "chaos level", &["x"], Place::Live),
@@ -274,6 +283,7 @@ impl Entry {
             Place::Everywhere => true,
             Place::Live => !replay,
             Place::On(place) => !replay && place == tab,
+            Place::Shared(place) => place == tab,
             Place::Replay => replay,
         }
     }

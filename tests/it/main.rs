@@ -10,6 +10,7 @@ mod cli_breaker;
 mod cli_cache;
 mod cli_flags;
 mod cli_journal;
+mod cli_outbox;
 mod cli_replay;
 mod cli_run;
 mod cli_slo;
