@@ -11,13 +11,15 @@ use clap::{Args, ValueEnum};
 use super::ledger::Keeper;
 use super::{Exit, Failure};
 use crate::domain::{Evaluation, Event, Payload, Timestamp};
-use crate::engine::agreement::OPERATIONS;
 use crate::engine::drive::Sink;
 use crate::engine::{Engine, Frame, Settings, WallClock};
 use crate::records::data_dir::{DataDir, DataDirError};
 use crate::records::files::Disk;
 use crate::records::journal::JournalError;
+use crate::records::journal::desk::OPERATIONS;
 use crate::records::journal::log::{Log, LogConfig, NewEvent, Session};
+use crate::records::journal::outbox::{Background, Outbox, OutboxError, Sender, sink};
+use crate::records::journal::projector::Projector;
 use crate::records::journal::store::{Acknowledge, Appender, Store, StoreConfig};
 use crate::records::ledger::{Ledger, Mining};
 use crate::records::storage::{
@@ -141,6 +143,9 @@ pub struct DataArgs {
     /// Keep every result in a repository
     #[arg(long, value_enum, value_name = "KIND")]
     repository: Option<Backend>,
+    /// Deliver alerts, verdicts, breaker transitions and commands from the journal to http://…, https://… or file:PATH
+    #[arg(long, value_name = "SINK", env = "EFP_OUTBOX_SINK", requires = "journal")]
+    outbox: Option<String>,
     /// Tell on stderr what is on the disk, commit by commit
     #[arg(long)]
     acks: bool,
@@ -151,20 +156,22 @@ pub struct DataArgs {
 pub struct Kept {
     appender: Option<Appender>,
     store: Option<Store>,
+    outbox: Option<Background>,
+    projector: Option<Projector>,
     repository: Arc<Mutex<Option<RepositoryWriter>>>,
     name: &'static str,
     /// Held until the end.
     _dir: Option<DataDir>,
 }
 
-fn moment() -> Timestamp {
+pub fn moment() -> Timestamp {
     WallClock::start().now()
 }
 
 impl DataArgs {
     /// A journal in this directory, if one is wanted, and no repository.
     pub const fn journalled(dir: DataDirArg, journal: bool) -> Self {
-        Self { dir, journal, repository: None, acks: false }
+        Self { dir, journal, repository: None, outbox: None, acks: false }
     }
 
     /// Whether evaluations are to be kept by the engine.
@@ -208,6 +215,11 @@ impl DataArgs {
                 tell
             });
             let (appender, store) = Store::spawn(log, store, tell)?;
+            if config.checkpoint_seconds > 0 {
+                let interval = Duration::from_secs(config.checkpoint_seconds);
+                kept.projector = Some(Projector::spawn(files()?, JOURNAL, appender.progress(), interval)?);
+            }
+            kept.outbox = self.deliver(&appender, files()?, settings, info.seed)?;
             (kept.appender, kept.store) = (Some(appender), Some(store));
         }
         if let Some(backend) = self.repository {
@@ -229,6 +241,29 @@ impl DataArgs {
         kept._dir = Some(dir);
         Ok(kept)
     }
+}
+
+impl DataArgs {
+    /// Begins to deliver the journal's events, where that is wanted.
+    fn deliver(
+        &self,
+        appender: &Appender,
+        files: Arc<Disk>,
+        settings: &Settings,
+        seed: u64,
+    ) -> Result<Option<Background>, Failure> {
+        let config = &settings.outbox;
+        let Some(address) = self.outbox.as_ref().or(config.sink.as_ref()) else { return Ok(None) };
+        let receiver = sink::open(address, Duration::from_millis(config.timeout_ms), token())?;
+        let sender = Sender::new(Outbox::open(files.clone())?, config, receiver, seed)?;
+        let poll = Duration::from_millis(config.poll_ms);
+        Ok(Some(Background::spawn(sender, files, JOURNAL, appender.progress(), poll, Box::new(moment))?))
+    }
+}
+
+/// What proves to a receiver who sends. It is never written anywhere.
+pub fn token() -> Option<String> {
+    std::env::var("EFP_OUTBOX_TOKEN").ok().filter(|token| !token.is_empty())
 }
 
 fn tell(what: &str, version: u64) {
@@ -292,19 +327,32 @@ impl Kept {
 
     /// Waits until everything is on the disk and says so. Call it once the engine and its sinks are gone.
     pub fn finish(self, quiet: bool) -> Result<(), Failure> {
-        let Self { appender, store, repository, name, _dir } = self;
+        let Self { appender, store, outbox, projector, repository, name, _dir } = self;
         drop(appender);
         let writer = repository.lock().ok().and_then(|mut writer| writer.take());
         let mut text = String::new();
         let stored = writer.map(RepositoryWriter::finish).transpose();
-        if let Some(store) = store {
-            let log = store.finish()?;
+        let log = store.map(Store::finish).transpose();
+        let delivered = outbox.map(Background::finish).transpose();
+        let projected = projector.map(Projector::finish).transpose();
+        if let Some(log) = log? {
             text.push_str(&format!(
                 "journal: {} events, {} evaluations on the disk, head {}\n",
                 log.acknowledged(),
                 log.totals().evaluations,
                 log.head().get(..16).unwrap_or_default()
             ));
+        }
+        if let Some(current) = projected? {
+            let numbers = current.results.len();
+            text.push_str(&format!("current results: {numbers} numbers, checkpoint at event {}\n", current.version));
+        }
+        if let Some(state) = delivered? {
+            text.push_str(&format!("outbox: {} events delivered", state.delivered));
+            match state.problem {
+                Some(problem) => text.push_str(&format!(", others wait or were given up: {problem}\n")),
+                None => text.push('\n'),
+            }
         }
         if let Some(count) = stored? {
             text.push_str(&format!("repository {name}: {count} results committed\n"));
@@ -323,6 +371,12 @@ const fn exit(integrity: bool) -> Exit {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
+        Self::new(exit(error.is_integrity()), Some(error.code()), error.to_string())
+    }
+}
+
+impl From<OutboxError> for Failure {
+    fn from(error: OutboxError) -> Self {
         Self::new(exit(error.is_integrity()), Some(error.code()), error.to_string())
     }
 }

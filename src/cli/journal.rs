@@ -6,17 +6,19 @@ use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::data::{JOURNAL, SharedDataDirArg};
+use super::data::{JOURNAL, SharedDataDirArg, moment};
 use super::{Exit, Failure};
 use crate::domain::text::grouped;
 use crate::domain::{Classification, Outcome, Timestamp};
-use crate::engine::WallClock;
+use crate::records::bus::{Bus, Call, Middleware};
 use crate::records::data_dir::DataDir;
 use crate::records::files::{Disk, Files};
 use crate::records::journal::cloud::{Upcasters, cloud_events, evaluation_data};
+use crate::records::journal::desk::{Append, AsOf, Audit, Compact, Desk, Find, Wanted};
 use crate::records::journal::log::{Expected, Item, Log, LogConfig, Moment, NewEvent, Reader, Retention, Totals};
 use crate::records::journal::projection::CurrentResults;
 use crate::records::journal::{EvaluationRow, FACTS, JournalError};
@@ -41,6 +43,9 @@ Examples:
 pub struct JournalArgs {
     #[command(flatten)]
     dir: SharedDataDirArg,
+    /// Tell on stderr how long query, at, append and compact took
+    #[arg(long, global = true)]
+    timing: bool,
     #[command(subcommand)]
     command: Sub,
 }
@@ -155,8 +160,15 @@ pub fn main(args: &JournalArgs) -> Result<Exit, Failure> {
     match &args.command {
         Sub::Query { filter, limit, last, stream, format } => {
             let filter = filter_of(filter.as_deref())?;
-            let (_, reader) = open(&path)?;
-            query(&reader, &filter, stream.as_deref(), (*limit, *last), *format)
+            let wanted = stream.clone().map_or(Wanted::Evaluations(filter), Wanted::Stream);
+            let csv = *format == Format::Csv && stream.is_none();
+            let told: fn(&Item<'_>) -> String = match format {
+                Format::Table => |item| shown(item, Format::Table),
+                Format::Ndjson => |item| shown(item, Format::Ndjson),
+                Format::Csv => |item| shown(item, Format::Csv),
+            };
+            let found = asking(&path, args.timing)?.send(Find { wanted, limit: *limit, last: *last, told })?;
+            lines(csv.then_some(CSV), &found)
         }
         Sub::At { moment, results } => {
             let moment = match moment.parse() {
@@ -165,8 +177,12 @@ pub fn main(args: &JournalArgs) -> Result<Exit, Failure> {
                     Failure::usage(format!("{moment}: neither an event's number nor a time; {problem}"))
                 })?),
             };
-            let (files, reader) = open(&path)?;
-            at(&*files, &reader, moment, *results)
+            let (state, results) = asking(&path, args.timing)?.send(AsOf { moment, results: *results })?;
+            let mut text = format!("after event {}\n{}", grouped(state.version), totals(&state));
+            for (number, current) in results.into_iter().flat_map(|all| all.results) {
+                text.push_str(&format!("{number:>12}  {}\n", current.shown));
+            }
+            super::output::print(&text)
         }
         Sub::Replay { save } => {
             let lock = save.then(|| DataDir::lock(&path)).transpose()?;
@@ -205,13 +221,8 @@ pub fn main(args: &JournalArgs) -> Result<Exit, Failure> {
             super::output::print(&text)
         }
         Sub::Compact { keep_events, keep_since } => {
-            let (lock, mut log) = lock(&path)?;
-            let files = disk(&path)?;
-            // What the events said is kept as a snapshot before they go.
-            let reader = Reader::open(Arc::clone(&files), JOURNAL)?;
-            CurrentResults::as_of(&*files, &reader, reader.totals().version)?.save(&*files)?;
-            let report = log.compact(Retention { events: *keep_events, since: *keep_since })?;
-            drop(lock);
+            let retention = Retention { events: *keep_events, since: *keep_since };
+            let report = changing(&path, args.timing, |bus| Ok(bus.send(Compact(retention))?))?;
             super::output::print(&format!(
                 "compacted {} segments: {} events, {} bytes given back; what is kept begins with event {}\n",
                 report.segments,
@@ -226,11 +237,9 @@ pub fn main(args: &JournalArgs) -> Result<Exit, Failure> {
             export(&open(&path)?.1, filtered.then_some(&filter), *format, *facts, *after)
         }
         Sub::Append { stream, kind, data, expect, id } => {
-            let (lock, mut log) = lock(&path)?;
-            let event = NewEvent { id: *id, at: WallClock::start().now(), ..NewEvent::new(kind, data) };
-            let appended = log.append(stream, *expect, &[event])?;
-            log.commit()?;
-            drop(lock);
+            let event = NewEvent { id: *id, ..NewEvent::new(kind, data) };
+            let append = Append { stream: stream.clone(), expected: *expect, event };
+            let appended = changing(&path, args.timing, |bus| Ok(bus.send(append)?))?;
             let how = if appended.again { "was there already" } else { "is on the disk" };
             super::output::print(&format!(
                 "event {} {how}, number {} of stream {stream}\n",
@@ -245,12 +254,12 @@ fn filter_of(text: Option<&str>) -> Result<Filter, Failure> {
     text.map_or_else(|| Ok(Filter::all(&SCHEMA)), parse)
 }
 
-fn disk(path: &Path) -> Result<Arc<dyn Files>, Failure> {
+pub(super) fn disk(path: &Path) -> Result<Arc<dyn Files>, Failure> {
     Ok(Arc::new(Disk::new(path).map_err(|error| Failure::write(path, &error))?))
 }
 
 /// The journal for reading; a directory without one is an error, not an empty journal.
-fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
+pub(super) fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
     let dir = DataDir::read(path)?;
     if !dir.path().join(JOURNAL).is_dir() {
         let hint = "keep one with: fizzops run --journal";
@@ -261,10 +270,49 @@ fn open(path: &Path) -> Result<(Arc<dyn Files>, Reader), Failure> {
     Ok((files, reader))
 }
 
-fn lock(path: &Path) -> Result<(DataDir, Log), Failure> {
+pub(super) fn lock(path: &Path) -> Result<(DataDir, Log), Failure> {
     let lock = DataDir::lock(path)?;
     let log = Log::open(disk(path)?, JOURNAL, LogConfig::default())?;
     Ok((lock, log))
+}
+
+/// Tells how long each message took.
+struct Timing(Option<Instant>);
+
+impl Middleware<Desk> for Timing {
+    fn before(&mut self, _call: &Call<'_>, _desk: &mut Desk) {
+        self.0 = Some(Instant::now());
+    }
+
+    fn after(&mut self, call: &Call<'_>, _desk: &mut Desk) -> Result<(), String> {
+        if let Some(began) = self.0.take() {
+            let ms = began.elapsed().as_secs_f64() * 1e3;
+            eprintln!("fizzops: the {} {} took {ms:.3} ms", call.nature.name(), call.name);
+        }
+        Ok(())
+    }
+}
+
+fn bus(desk: Desk, timing: bool) -> Bus<Desk> {
+    let by = std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "command line".into());
+    let bus = Bus::new(desk, &by);
+    let bus = if timing { bus.with(Timing(None)) } else { bus };
+    bus.with(Audit)
+}
+
+/// The way of queries, and of commands that need no lock.
+pub(super) fn asking(path: &Path, timing: bool) -> Result<Bus<Desk>, Failure> {
+    Ok(bus(Desk::reading(open(path)?.0, JOURNAL, moment()), timing))
+}
+
+/// The way of commands, with the directory's lock held as long as they take.
+fn changing<T>(
+    path: &Path,
+    timing: bool,
+    send: impl FnOnce(&mut Bus<Desk>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let _lock = DataDir::lock(path)?;
+    send(&mut bus(Desk::writing(disk(path)?, JOURNAL, moment())?, timing))
 }
 
 /// The counts, a line each.
@@ -289,17 +337,6 @@ fn totals(totals: &Totals) -> String {
     }
     line("other events", grouped(totals.others));
     text
-}
-
-fn at(files: &dyn Files, reader: &Reader, moment: Moment, results: bool) -> Result<Exit, Failure> {
-    let state = reader.as_of(moment)?;
-    let mut text = format!("after event {}\n{}", grouped(state.version), totals(&state));
-    if results {
-        for (number, current) in CurrentResults::as_of(files, reader, state.version)?.results {
-            text.push_str(&format!("{number:>12}  {}\n", current.shown));
-        }
-    }
-    super::output::print(&text)
 }
 
 fn replay(files: &dyn Files, reader: &Reader, save: bool) -> Result<Exit, Failure> {
@@ -413,40 +450,9 @@ fn shown(item: &Item<'_>, format: Format) -> String {
     }
 }
 
-fn query(
-    reader: &Reader,
-    filter: &Filter,
-    stream: Option<&str>,
-    (limit, last): (usize, bool),
-    format: Format,
-) -> Result<Exit, Failure> {
-    let mut found = VecDeque::new();
-    reader.visit(reader.first() - 1, |item| {
-        let wanted = match (&item, stream) {
-            (Item::Evaluation { at, session, evaluation, .. }, None) => {
-                filter.matches(&EvaluationRow { at: *at, session, evaluation })
-            }
-            (Item::Event(event), Some(stream)) => event.stream == stream,
-            _ => false,
-        };
-        if wanted && limit > 0 {
-            if found.len() == limit {
-                if !last {
-                    return ControlFlow::Break(());
-                }
-                found.pop_front();
-            }
-            found.push_back(shown(&item, format));
-        }
-        ControlFlow::Continue(())
-    })?;
+fn lines(header: Option<&str>, found: &VecDeque<String>) -> Result<Exit, Failure> {
     let mut out = Out(BufWriter::new(io::stdout().lock()));
-    let mut write = || {
-        if format == Format::Csv && stream.is_none() {
-            out.line(CSV)?;
-        }
-        found.iter().try_for_each(|line| out.line(line))
-    };
+    let mut write = || header.into_iter().chain(found.iter().map(String::as_str)).try_for_each(|line| out.line(line));
     let written = write();
     ended(written, out)
 }

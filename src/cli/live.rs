@@ -1,11 +1,13 @@
 //! `fizzops` without a subcommand: the console over a live engine, or a line a second where there is no terminal.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -193,14 +195,20 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
             app.operate_as(operator);
             let notes = args.record.as_ref().map(|path| Notes::beside(path, &session));
             let source = console::Source::Live { remote: remote.clone(), frames, notes };
-            console::run(&mut app, source, args.duration).await.map_err(|error| terminal(&error))
+            let shown = console::run(&mut app, source, args.duration);
+            let shown = AssertUnwindSafe(shown).catch_unwind().await;
+            shown.map(|shown| shown.map_err(|error| terminal(&error)))
         } else {
-            lines(frames, &info, args.duration).await
+            Ok(lines(frames, &info, args.duration).await)
         };
         watch.abort();
+        if ended.is_err() {
+            // Where no game day runs this is refused, which is as well.
+            remote.send("a panic of the console", Command::AbortGameDay);
+        }
         remote.send("the end of the session", Command::Stop);
         let engine = task.await.map_err(|error| Failure::usage(format!("the engine stopped: {error}")))?;
-        Ok::<_, Failure>((engine, ended?))
+        Ok::<_, Failure>((engine, ended))
     })?;
     if let Some(keeper) = keeper {
         keeper.finish()?;
@@ -210,6 +218,8 @@ pub fn main(args: &LiveArgs) -> Result<Exit, Failure> {
     }
     engine.hide_journal();
     kept.finish(false)?;
+    // The console's panic goes on where everything is taken back and kept.
+    let ended = ended.unwrap_or_else(|panic| resume_unwind(panic))?;
     if let Some(path) = &args.record {
         // With stderr closed there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "recorded: fizzops replay {}", path.display());

@@ -14,6 +14,7 @@ mod keys;
 mod ledger;
 mod live;
 mod migrate;
+mod outbox;
 mod output;
 mod replay;
 mod run;
@@ -75,6 +76,8 @@ enum Sub {
     Token(token::TokenArgs),
     /// The durable journal: ask, look back, verify, export
     Journal(journal::JournalArgs),
+    /// Events that leave the process: what waits, what no receiver took, send again
+    Outbox(outbox::OutboxArgs),
     /// One number's way through the chain, middleware by middleware
     Trace(trace::TraceArgs),
     /// The schema of the repository's database
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Some(Sub::Ledger(args)) => ledger::main(&args),
         Some(Sub::Token(args)) => token::main(&args),
         Some(Sub::Journal(args)) => journal::main(&args),
+        Some(Sub::Outbox(args)) => outbox::main(&args),
         Some(Sub::Trace(args)) => trace::main(&args),
         Some(Sub::Migrate(args)) => migrate::main(&args),
         Some(Sub::Cache(args)) => cache::main(&args),

@@ -99,6 +99,8 @@ pub fn load(
     }
     let placed = |error: EngineError| Failure::new(Exit::Usage, Some(error.code()), loaded.locate(&error.to_string()));
     Engine::check(&loaded.value).map_err(placed)?;
+    let outbox = loaded.value.outbox.check();
+    outbox.map_err(|error| Failure::new(Exit::Usage, Some(error.code()), loaded.locate(&error.to_string())))?;
     Ok(loaded)
 }
 

@@ -10,6 +10,7 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::commands::{Action, Entry, TABLE, Tab, lookup};
+use super::filter::Chosen;
 use super::format::{cut, elapsed, grouped, long, share};
 use super::overlay::{After, Ask, Overlay, Place};
 use super::past::Past;
@@ -18,6 +19,7 @@ use super::scrubber;
 use super::tabs::{self, View};
 use super::theme::{Role, Theme};
 use super::timeline::Timeline;
+use super::way::Way;
 use super::widgets::{self, Part, line, sign};
 use crate::domain::{Outcome, Payload, Timestamp};
 use crate::engine::director::Verdict;
@@ -76,6 +78,8 @@ pub struct App {
     /// What is selected on each tab, by id, so that new rows do not move it.
     selected: BTreeMap<Tab, String>,
     overlays: Vec<Overlay>,
+    /// Which evaluations are listed.
+    filter: Option<Chosen>,
     /// Something to tell that the engine does not know of; gone with the next key.
     notice: Option<String>,
     player: Option<PlayerView>,
@@ -109,6 +113,7 @@ impl App {
             tab: Tab::Overview,
             selected: BTreeMap::new(),
             overlays: Vec::new(),
+            filter: None,
             notice: None,
             player: None,
             operator: Operator { name: OPERATOR.into(), role: auth::Role::FizzBuzzSuperuser },
@@ -200,6 +205,10 @@ impl App {
                 After::Send(command) => Some(Effect::Send(command)),
                 After::Do(entry) => self.perform(entry),
                 After::Say(ask, text) => self.said(ask, &text),
+                After::Choose(filter) => {
+                    self.filter = filter;
+                    None
+                }
             };
         }
         self.perform(lookup(key, self.tab, self.is_replay())?)
@@ -227,6 +236,20 @@ impl App {
             Action::Earlier => self.past.look(&self.timeline, LOOK, false),
             Action::Later => self.past.look(&self.timeline, LOOK, true),
             Action::Now => self.past.now(),
+            Action::OpenWay => {
+                let snapshot = self.snapshot()?;
+                let way = self.selection(snapshot).and_then(|id| Way::of(&id, &self.info, snapshot));
+                match way {
+                    Some(way) => self.overlays.push(Overlay::Way(Box::new(way))),
+                    None => self.notify("there is no evaluation to open"),
+                }
+            }
+            Action::Filter => {
+                let text = self.filter.as_ref().map_or_else(String::new, |filter| filter.text.clone());
+                self.overlays.push(Overlay::Filter { text, problem: None });
+            }
+            Action::NoFilter if self.filter.is_some() => self.filter = None,
+            Action::NoFilter => self.past.now(),
             Action::Annotate => self.overlays.push(Overlay::Prompt { ask: Ask::Note, text: String::new() }),
             Action::GoTo => self.overlays.push(Overlay::Prompt { ask: Ask::Time, text: String::new() }),
             Action::Pause if self.is_replay() => return Some(Effect::Play(PlayerAction::Toggle)),
@@ -355,7 +378,7 @@ impl App {
     }
 
     fn rows(&self, snapshot: &Snapshot) -> Vec<String> {
-        tabs::rows(self.tab, &self.info, snapshot)
+        tabs::rows(self.tab, &self.info, snapshot, self.filter.as_ref())
     }
 
     /// The id of what is selected on this tab.
@@ -406,8 +429,14 @@ impl App {
             widgets::wrapped(&self.theme, Role::Muted, " Waiting for the first frame.", rest, buf);
             return;
         };
-        let view =
-            View { info: &self.info, frame, timeline, theme: &self.theme, selected: self.place(&frame.snapshot) };
+        let view = View {
+            info: &self.info,
+            frame,
+            timeline,
+            theme: &self.theme,
+            selected: self.place(&frame.snapshot),
+            filter: self.filter.as_ref(),
+        };
         self.draw_header(&view, header, buf);
         let mut body = Rect { x: rest.x + 1, width: rest.width - 2, ..rest };
         let (role, sentence) = tabs::sentence(self.tab, &view);
@@ -570,6 +599,8 @@ impl App {
             Action::AbortGameDay | Action::ExtendGameDay => running,
             Action::ProveEntry => !snapshot.ledger.audit.is_empty(),
             Action::Now | Action::Later => self.past.shown().is_some(),
+            Action::NoFilter => self.filter.is_some(),
+            Action::OpenWay => self.selection(snapshot).is_some(),
             Action::StartGameDay => !running && !self.info.scenarios.is_empty(),
             Action::RollUp | Action::RollDown => self
                 .selection(snapshot)

@@ -116,6 +116,9 @@ pub enum Action {
     Later,
     Now,
     Annotate,
+    OpenWay,
+    Filter,
+    NoFilter,
     GoTo,
     Help,
     Quit,
@@ -168,6 +171,8 @@ pub enum Place {
     Live,
     /// On one tab of a live session.
     On(Tab),
+    /// On one tab of a live session and of a replay.
+    Shared(Tab),
     /// On every tab of a replay.
     Replay,
 }
@@ -214,6 +219,10 @@ pub const TABLE: &[Entry] = &[
     disturbing(Action::ClearCache, "clear", &["c"], Place::On(Tab::Caches)),
     disturbing(Action::NextPolicy, "next policy", &["p"], Place::On(Tab::Caches)),
     entry(Action::ProveEntry, "prove this line", &["enter", "v"], Place::On(Tab::Ledger)),
+    entry(Action::OpenWay, "its trace", &["enter"], Place::Shared(Tab::Journal)),
+    entry(Action::Filter, "filter", &["/"], Place::Shared(Tab::Journal)),
+    entry(Action::NoFilter, "no filter", &["esc"], Place::Shared(Tab::Journal)),
+    entry(Action::OpenWay, "its trace", &["enter"], Place::Shared(Tab::Pipeline)),
     entry(Action::Acknowledge, "acknowledge", &["a"], Place::Live),
     entry(Action::AbortGameDay, "abort game day", &["A"], Place::Live),
     entry(Action::ChaosLevel, "chaos level", &["x"], Place::Live),
@@ -298,6 +307,9 @@ impl Action {
             | Self::Now
             | Self::Annotate
             | Self::GoTo
+            | Self::OpenWay
+            | Self::Filter
+            | Self::NoFilter
             | Self::Help
             | Self::Quit => return None,
         })
@@ -311,6 +323,7 @@ impl Entry {
             Place::Everywhere => true,
             Place::Live => !replay,
             Place::On(place) => !replay && place == tab,
+            Place::Shared(place) => place == tab,
             Place::Replay => replay,
         }
     }

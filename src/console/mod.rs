@@ -4,6 +4,7 @@
 mod app;
 pub mod commands;
 mod drill_chart;
+mod filter;
 pub mod format;
 pub mod narrate;
 mod overlay;
@@ -16,6 +17,7 @@ mod tabs;
 mod terminal;
 pub mod theme;
 pub mod timeline;
+mod way;
 mod widgets;
 
 pub use app::{App, Effect, OPERATOR, Operator};

@@ -6,8 +6,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::commands::{self, Entry, TABLE, Tab};
+use super::filter::Chosen;
 use super::format::cut;
 use super::theme::{Role, Theme};
+use super::way::Way;
 use super::widgets::{self, line};
 use crate::engine::Command;
 use crate::mechanisms::auth;
@@ -34,6 +36,15 @@ pub enum Overlay {
     Chaos {
         /// The selected one.
         level: u8,
+    },
+    /// One evaluation's way through the chain.
+    Way(Box<Way>),
+    /// A filter is to be typed.
+    Filter {
+        /// As far as it is.
+        text: String,
+        /// What is wrong with it, with a caret under the place.
+        problem: Option<String>,
     },
     /// Something is to be typed.
     Prompt {
@@ -75,6 +86,8 @@ pub enum After {
     Do(&'static Entry),
     /// It goes, and this was typed.
     Say(Ask, String),
+    /// It goes, and lists are filtered so.
+    Choose(Option<Chosen>),
 }
 
 /// Over what an overlay lies, and who looks at it.
@@ -117,6 +130,34 @@ impl Overlay {
                 KeyCode::Char('q' | 'x') => After::Close,
                 _ => After::Stay,
             },
+            (Self::Way(way), code) => {
+                if way.on_key(code) {
+                    After::Close
+                } else {
+                    After::Stay
+                }
+            }
+            (Self::Filter { text, problem }, code) => {
+                match code {
+                    KeyCode::Enter if text.trim().is_empty() => return After::Choose(None),
+                    KeyCode::Enter => match Chosen::parse(text) {
+                        Ok(chosen) => return After::Choose(Some(chosen)),
+                        Err(wrong) => *problem = Some(wrong),
+                    },
+                    KeyCode::Backspace => {
+                        text.pop();
+                        *problem = None;
+                    }
+                    KeyCode::Char(letter)
+                        if key.modifiers.difference(KeyModifiers::SHIFT).is_empty() && text.chars().count() < 400 =>
+                    {
+                        text.push(letter);
+                        *problem = None;
+                    }
+                    _ => {}
+                }
+                After::Stay
+            }
             (Self::Prompt { ask, text }, code) => match code {
                 KeyCode::Enter if text.trim().is_empty() => After::Close,
                 KeyCode::Enter => After::Say(*ask, std::mem::take(text)),
@@ -178,6 +219,8 @@ impl Overlay {
                 ];
                 widgets::lines(inner, buf, vec![line(theme, keys)]);
             }
+            Self::Way(way) => way.draw(theme, area, buf),
+            Self::Filter { text, problem } => filter(theme, text, problem.as_deref(), area, buf),
             Self::Prompt { ask, text } => {
                 let mut inner = widgets::overlay(theme, ask.title(), 64, 7, area, buf);
                 widgets::take(&mut inner, 1);
@@ -210,6 +253,32 @@ impl Overlay {
     }
 }
 
+/// The caret stays in sight, however long the filter is.
+fn filter(theme: &Theme, text: &str, problem: Option<&str>, area: Rect, buf: &mut Buffer) {
+    let mut inner = widgets::overlay(theme, "Show evaluations where", 76, 10, area, buf);
+    widgets::take(&mut inner, 1);
+    let room = usize::from(inner.width).saturating_sub(2);
+    match problem.and_then(|problem| problem.split_once('\n')) {
+        None => {
+            let typed = format!("{text}{}", theme.glyphs.bars[8]);
+            widgets::wrapped(theme, Role::Text, typed, widgets::take(&mut inner, 5), buf);
+        }
+        Some((what, place)) => {
+            widgets::wrapped(theme, Role::Bad, what, widgets::take(&mut inner, 3), buf);
+            let caret = place.lines().nth(1).map_or(0, |line| line.chars().take_while(|letter| *letter == ' ').count());
+            let skip = (caret + 8).saturating_sub(room);
+            for shown in place.lines() {
+                let shown: String = shown.chars().skip(skip).collect();
+                let row = widgets::take(&mut inner, 1);
+                widgets::lines(row, buf, vec![line(theme, [(Role::Text, shown)])]);
+            }
+        }
+    }
+    let hint = "e.g. number > 10 and output = \"Fizz\"; Enter takes it, Esc leaves, empty shows all";
+    let last = Rect { y: inner.bottom().saturating_sub(1), height: inner.height.min(1), ..inner };
+    widgets::lines(last, buf, vec![line(theme, [(Role::Muted, cut(hint, room + 2))])]);
+}
+
 fn set_level(level: u8) -> Command {
     Command::Chaos(if level == 0 { ChaosCommand::Disarm } else { ChaosCommand::SetLevel { level } })
 }
@@ -228,7 +297,7 @@ fn place(entry: &Entry) -> &'static str {
     match entry.place {
         commands::Place::Everywhere => "everywhere",
         commands::Place::Live => "live session",
-        commands::Place::On(tab) => tab.title(),
+        commands::Place::On(tab) | commands::Place::Shared(tab) => tab.title(),
         commands::Place::Replay => "replay",
     }
 }

@@ -413,3 +413,49 @@ fn a_live_session_is_looked_back_at_and_returned_to() {
     }
     assert_eq!(past.kept(), 1_200);
 }
+
+#[test]
+fn the_way_of_an_evaluation_is_opened_from_both_lists() {
+    let session = session(&[(5, Command::Chaos(ChaosCommand::SetLevel { level: 2 }))], 12);
+    let mut app = app(&session);
+    // The newest one that came as far as the strategy.
+    let traces = &session.frames.last().unwrap().snapshot.traces.recent;
+    let whole = |trace: &&crate::telemetry::traces::TraceView| trace.spans.iter().any(|span| span.layer.is_none());
+    let trace = traces.iter().rfind(whole).unwrap();
+    let place = traces.iter().rev().position(|one| one == trace).unwrap();
+    press(&mut app, &format!("2{}\n", "j".repeat(place)));
+    for (width, height) in [(80, 24), (160, 45)] {
+        insta::assert_snapshot!(format!("way_{width}x{height}"), text(&app, width, height));
+    }
+    assert!(text(&app, 160, 45).contains(&trace.trace_id));
+    let spans = &trace.spans;
+    assert!(spans.len() > 12, "{spans:?}");
+    let ended = spans.iter().map(|span| span.to_ns).max().unwrap();
+    assert_eq!(ended, trace.duration_ns, "on the virtual clock the spans add up to the evaluation");
+    // What is open stays as it was while the session goes on.
+    let shown = text(&app, 160, 45);
+    press(&mut app, "j");
+    assert_eq!(text(&app, 160, 45), shown, "it has room for all, nothing scrolls");
+    press(&mut app, "\x1b9\n");
+    assert!(text(&app, 100, 30).contains("It was not traced: one in 100 is."), "{}", text(&app, 100, 30));
+    press(&mut app, "\x1b");
+    assert!(!text(&app, 100, 30).contains("It was not traced"));
+}
+
+#[test]
+fn evaluations_are_filtered_as_the_journal_is_asked() {
+    let mut app = app(&session(&[], 12));
+    press(&mut app, "9/numbr > 10\n");
+    let wrong = text(&app, 80, 24);
+    insta::assert_snapshot!("filter_wrong", wrong);
+    assert!(wrong.contains("`number`?") && wrong.contains("^^^^^"), "{wrong}");
+    press(&mut app, "\x1b/number > 10 and source = cache\n");
+    insta::assert_snapshot!("filtered_80x24", text(&app, 80, 24));
+    assert!(text(&app, 160, 45).contains("evaluations where number > 10 and source = cache"));
+    press(&mut app, "\x1b");
+    assert!(!text(&app, 160, 45).contains("evaluations where"));
+    press(&mut app, "/number < 0\n");
+    assert!(text(&app, 80, 24).contains("None of the last evaluations is like that. Esc shows all."));
+    assert_eq!(press(&mut app, "\n"), None);
+    assert!(text(&app, 80, 24).contains("there is no evaluation to open"));
+}

@@ -112,6 +112,8 @@ codes! {
     MigrationConflict "MG05" "An applied migration's checksum has changed." "The program and the database are of different versions.";
     MigrationSchema "MG06" "The schema is not what the migration expects." "The database was changed by hand; restore it or start a new one.";
     MigrationSeed "MG07" "Seed data could not be written." "Apply the first migration before seeding.";
+    Outbox "OB00" "An event could not be delivered to its receiver." "It is kept: `fizzops outbox status` says what waits, `fizzops outbox retry` and `send` try again.";
+    OutboxConfiguration "OB01" "The outbox is configured impossibly." "A receiver is an http://, https:// or file: address; the filter's fields are in `fizzops outbox --help`.";
     Recording "RC00" "The file is no session recording, or of a newer version." "Record with this version, or replay with the one that wrote the file.";
     RecordingDamaged "RC01" "A recording is cut or changed." "Everything up to the named chunk is shown; the rest is not trusted.";
 }

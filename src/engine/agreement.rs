@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::domain::{EventMask, Kind, Rule, RuleSet, Timestamp};
 use crate::records::journal::JournalError;
+use crate::records::journal::desk::OPERATIONS;
 use crate::records::journal::log::{Item, Reader as Journal};
 use crate::records::ledger::tiles::{WIDTH, read_entries};
 use crate::records::ledger::{Entry, Reader as Ledger, Row, StoreError};
@@ -17,8 +18,6 @@ use crate::records::storage::{Repository, Shaper, StorageError};
 
 /// The name of the ledger's entry with which a session begins.
 pub const SESSION_RULES: &str = "SESSION_RULES";
-/// The journal's stream of what operators want to know of.
-pub const OPERATIONS: &str = "operations";
 
 /// What a session's results are made with: the facts of its first entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,8 @@
 //! Drivers: they tell an engine the time, make its checks, bring it commands and hand its frames on. An engine never
 //! waits for whoever looks: frames go over a channel that forgets the oldest when a reader falls behind.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,8 +117,8 @@ pub async fn drive(
     let (checked, mut reports) = mpsc::unbounded_channel::<Checked>();
     let clock = engine.wall.unwrap_or_else(WallClock::start);
     let mut timing = Timing::new(&engine, clock, pace);
-    let mut open = true;
     let mut miner = Miner::default();
+    let (mut open, mut panicked) = (true, false);
     loop {
         while let Ok(order) = inbox.try_recv() {
             obey(&mut engine, order);
@@ -127,40 +129,23 @@ pub async fn drive(
         // A frame is a look at everything: none is made that nobody takes.
         let looking = frames.as_ref().is_some_and(|frames| frames.receiver_count() > 0);
         timing.framed = looking || sinks.frame.is_some();
-        let target = timing.target(&engine);
-        let done = engine.advance(target, BURST);
-        for check in engine.take_checks() {
-            let checked = checked.clone();
-            // Each rule is checked by a task of its own; the answer is gathered when all of them have reported.
-            tokio::spawn(async move { checked.send(check.make()) });
-        }
-        miner.work(&mut engine);
-        if engine.is_finished() {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(&mut engine, &mut timing, &mut miner, &checked)));
+        if worked.is_ok() && engine.is_finished() {
             miner.finish(&mut engine).await;
         }
-        if deliver(&mut engine, &mut sinks).is_break() {
-            engine.cut_short();
-        }
-        if timing.framed && (engine.is_finished() || timing.frame_is_due(&engine, done)) {
-            let mut frame = engine.frame();
-            // Single calls are for the recorder alone, which may hold its frame longer than this.
-            let calls = std::mem::take(&mut frame.calls);
-            let shown = Arc::new(frame);
-            if let Some(sink) = &mut sinks.frame {
-                let full =
-                    if calls.is_empty() { Arc::clone(&shown) } else { Arc::new(Frame { calls, ..(*shown).clone() }) };
-                if sink(full).is_break() {
-                    sinks.frame = None;
-                }
+        let told = worked.and_then(|done| {
+            let frames = frames.as_ref().filter(|_| looking);
+            let tell = || tell(&mut engine, &mut timing, &mut sinks, frames, done);
+            catch_unwind(AssertUnwindSafe(tell)).map(|()| done)
+        });
+        let done = match told {
+            Ok(done) => done,
+            Err(panic) => {
+                let again = std::mem::replace(&mut panicked, true);
+                take_back(&mut engine, &mut sinks, panic, again);
+                0
             }
-            if let Some(frames) = frames.as_ref().filter(|_| looking) {
-                // Whoever looked may be gone by now.
-                let _ = frames.send(shown);
-            }
-        }
-        if let Some(progress) = &mut sinks.progress {
-            progress(engine.counts().evaluations);
-        }
+        };
         if engine.is_finished() {
             return engine;
         }
@@ -176,6 +161,80 @@ pub async fn drive(
             },
             Some(found) = reports.recv() => engine.checked(found),
             () = sleep => {}
+        }
+    }
+}
+
+/// What is due now; how many evaluations were done.
+fn work(
+    engine: &mut Engine,
+    timing: &mut Timing,
+    miner: &mut Miner,
+    checked: &mpsc::UnboundedSender<Checked>,
+) -> usize {
+    let target = timing.target(engine);
+    let done = engine.advance(target, BURST);
+    for check in engine.take_checks() {
+        let checked = checked.clone();
+        // Each rule is checked by a task of its own; the answer is gathered when all of them have reported.
+        tokio::spawn(async move { checked.send(check.make()) });
+    }
+    miner.work(engine);
+    done
+}
+
+/// Whatever was yielded, to whoever takes it.
+fn tell(
+    engine: &mut Engine,
+    timing: &mut Timing,
+    sinks: &mut Sinks,
+    frames: Option<&broadcast::Sender<Arc<Frame>>>,
+    done: usize,
+) {
+    if deliver(engine, sinks).is_break() {
+        engine.cut_short();
+    }
+    if timing.framed && (engine.is_finished() || timing.frame_is_due(engine, done)) {
+        let mut frame = engine.frame();
+        // Single calls are for the recorder alone, which may hold its frame longer than this.
+        let calls = std::mem::take(&mut frame.calls);
+        let shown = Arc::new(frame);
+        if let Some(sink) = &mut sinks.frame {
+            let full =
+                if calls.is_empty() { Arc::clone(&shown) } else { Arc::new(Frame { calls, ..(*shown).clone() }) };
+            if sink(full).is_break() {
+                sinks.frame = None;
+            }
+        }
+        if let Some(frames) = frames {
+            // Whoever looked may be gone by now.
+            let _ = frames.send(shown);
+        }
+    }
+    if let Some(progress) = &mut sinks.progress {
+        progress(engine.counts().evaluations);
+    }
+}
+
+/// A panic leaves no fault in force. The first one aborts the running game day, which goes on to see whether the steady
+/// state is back. Another one ends game day and session here and now, without those who take what it yields: one of them
+/// may be what panics. Without a game day it is not ours to hide.
+fn take_back(engine: &mut Engine, sinks: &mut Sinks, panic: Box<dyn Any + Send>, again: bool) {
+    let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let by = format!("a panic ({})", said.unwrap_or("without a message"));
+    match (engine.director.is_some(), again) {
+        (true, false) => {
+            // It is running, so this is not refused.
+            let _ = engine.apply(&by, Command::AbortGameDay);
+        }
+        (true, true) => {
+            *sinks = Sinks::default();
+            engine.disarm(&by);
+            engine.cut_short();
+        }
+        (false, _) => {
+            engine.disarm(&by);
+            resume_unwind(panic);
         }
     }
 }

@@ -415,7 +415,10 @@ impl Engine {
         };
         let clock = if wall.is_some() { ClockKind::Wall } else { ClockKind::Virtual };
         let classifier = Classifier::new(&rules);
-        let chain = Chain::new(&mut mechanisms);
+        let mut chain = Chain::new(&mut mechanisms);
+        if let Some(one_in) = mechanisms.traces.one_in() {
+            chain.trace(one_in);
+        }
         let mut out = Outbox::new(events, event_limit);
         out.now = now;
         if ledger.is_some() {
@@ -612,7 +615,8 @@ impl Engine {
                     if waiting.resting {
                         self.try_again(waiting.context, at);
                     } else {
-                        let read = self.wall.filter(|_| self.readings.is_some()).map(|clock| self.reading(clock));
+                        let traced = self.readings.is_some() || self.chain.traces(waiting.context.sequence);
+                        let read = self.wall.filter(|_| traced).map(|clock| self.reading(clock));
                         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
                         self.complete(&mut waiting.context, Some(waiting.answer), at, stopwatch);
                     }
@@ -679,7 +683,7 @@ impl Engine {
         context.intended = intended;
         context.dependency = self.dependencies.of(number);
         // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
-        let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE));
+        let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE) || self.chain.traces(sequence));
         let read = wall.map(|clock| self.reading(clock));
         let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
         let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
@@ -892,7 +896,8 @@ impl Engine {
     fn moment(&self) -> Moment<'_> {
         let (chaos_level, armed) = self.mechanisms.chaos.armed();
         Moment {
-            now: self.now,
+            // While the session is paused no time passes for a game day, whatever else looks at the clock.
+            now: self.paused_at.unwrap_or(self.now),
             counts: self.tally.counts(),
             breaker_trips: self.mechanisms.breaker.trips(),
             breakers_open: self.mechanisms.breaker.open(self.now),
@@ -1327,12 +1332,16 @@ impl Engine {
         let mechanisms = &mut self.mechanisms;
         let recent = self.tally.recent().map(|(at, evaluation)| Recent {
             at,
+            sequence: evaluation.sequence,
             number: evaluation.number,
             output: evaluation.shown(rules),
             outcome: evaluation.outcome,
+            error: evaluation.error,
             correct: evaluation.correct,
             source: evaluation.source,
             duration_ns: nanos(evaluation.duration),
+            faults: evaluation.faults,
+            attempts: evaluation.attempts,
         });
         Snapshot {
             paused: self.paused,
@@ -1354,7 +1363,7 @@ impl Engine {
             i18n: mechanisms.translator.view(),
             slos: mechanisms.slo.view(now),
             ledger: self.ledger.as_ref().map(Ledger::view).unwrap_or_default(),
-            traces: mechanisms.traces.view(),
+            traces: mechanisms.traces.view(&self.chain),
             drill,
             recent: recent.collect(),
         }

@@ -17,6 +17,7 @@ use crate::mechanisms::strategy::StrategyKind;
 use crate::pipeline::dependency::DependencyConfig;
 use crate::pipeline::validation::ValidationConfig;
 use crate::records::journal::JournalConfig;
+use crate::records::journal::outbox::OutboxConfig;
 use crate::records::ledger::LedgerConfig;
 use crate::telemetry::traces::TracesConfig;
 
@@ -51,6 +52,8 @@ pub struct Settings {
     pub cache: CacheConfig,
     /// Which domain events are kept.
     pub event_sourcing: JournalConfig,
+    /// Which of the journal's events leave the process, and where to.
+    pub outbox: OutboxConfig,
     /// In which language answers are.
     pub i18n: I18nConfig,
     /// Which service levels are promised.
@@ -113,6 +116,7 @@ impl Default for Settings {
             chaos: ChaosConfig::default(),
             cache: CacheConfig::default(),
             event_sourcing: JournalConfig::default(),
+            outbox: OutboxConfig::default(),
             i18n: I18nConfig::default(),
             sla: SloConfig::default(),
             blockchain: LedgerConfig::default(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::classification::Classifier;
 use crate::domain::time::nanos;
-use crate::domain::{Classification, Evaluation, Outcome, Source, Timestamp};
+use crate::domain::{Classification, ErrorCode, Evaluation, Outcome, Source, Timestamp};
 use crate::pipeline::timing::Latencies;
 
 /// Counts of finished evaluations.
@@ -114,18 +114,30 @@ pub struct Sample {
 pub struct Recent {
     /// When it finished.
     pub at: Timestamp,
+    /// Its place in the session.
+    #[serde(default)]
+    pub sequence: u64,
     /// What was asked.
     pub number: i64,
     /// What was shown.
     pub output: String,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why not ok.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorCode>,
     /// Whether the answer was right.
     pub correct: bool,
     /// Who answered.
     pub source: Source,
     /// How long it took, nanoseconds.
     pub duration_ns: u64,
+    /// Injected faults that touched it, a bit each.
+    #[serde(default)]
+    pub faults: u8,
+    /// How many attempts it took; 0 where nothing is tried again.
+    #[serde(default)]
+    pub attempts: u32,
 }
 
 /// The counting itself.

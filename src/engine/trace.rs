@@ -76,3 +76,47 @@ impl Readings {
         Some(spans)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::{Engine, Options, Seed, Settings, WorkloadKind};
+    use crate::telemetry::traces::TracesView;
+
+    fn traced(options: Options) -> TracesView {
+        let mut settings = Settings::everything();
+        settings.otel.sampling_rate = 1.0;
+        settings.workload.kind = WorkloadKind::Range;
+        (settings.workload.to, settings.workload.rate) = (40, 0);
+        settings.chaos.enabled = true;
+        settings.chaos.level = 3;
+        let mut engine = Engine::new(&settings, options).unwrap();
+        while let Some(due) = engine.next_due() {
+            engine.advance(due, 1_000);
+        }
+        engine.snapshot().traces
+    }
+
+    #[test]
+    fn spans_lie_within_those_that_they_are_in_on_both_clocks() {
+        for options in [Options::live(Seed(3)), Options::simulated(3)] {
+            let wall = options.wall.is_some();
+            let view = traced(options);
+            assert_eq!((view.traces, view.recent.len()), (40, 8));
+            for trace in &view.recent {
+                assert!(trace.spans.len() > 5, "{trace:?}");
+                let mut around: Vec<&crate::pipeline::trace::Span> = Vec::new();
+                for span in &trace.spans {
+                    around.truncate(span.depth.into());
+                    assert!(span.from_ns <= span.to_ns, "{trace:?}");
+                    if let Some(outer) = around.last() {
+                        assert!(outer.from_ns <= span.from_ns && span.to_ns <= outer.to_ns, "{trace:?}");
+                    }
+                    around.push(span);
+                }
+                let own: u64 = trace.spans.iter().filter(|span| span.layer.is_some()).map(|span| span.own_ns).sum();
+                assert_eq!(own > 0, wall, "own work is measured on the wall clock only: {trace:?}");
+            }
+        }
+        assert_eq!(traced(Options::simulated(3)), traced(Options::simulated(3)), "a seed is a session");
+    }
+}

@@ -210,6 +210,20 @@ fn a_stop_condition_ends_the_drill_and_takes_everything_back() {
 }
 
 #[test]
+fn a_budget_that_burns_too_fast_ends_the_drill() {
+    let mut engine = plain(scenario("stop_when: burn_rate(availability) > 14.4\n"));
+    start(&mut engine, "drill");
+    let drill = run_out(&mut engine);
+    assert_eq!(drill.verdict, Verdict::Aborted);
+    assert!(drill.reason.starts_with("by its stop condition burn_rate(availability) > 14.4"), "{}", drill.reason);
+    is_reverted(&mut engine);
+    // Half of them fail where one in a thousand may.
+    let mut patient = plain(scenario("stop_when: burn_rate(availability) > 100000\n"));
+    start(&mut patient, "drill");
+    assert_eq!(run_out(&mut patient).verdict, Verdict::Held);
+}
+
+#[test]
 fn deadlines_are_met_or_missed_when_they_say() {
     let expect = "expect:\n  - { probe: injections, at_least: 5, within: 1s }\n  - { probe: retries, at_least: 1, within: 1s }\n";
     let mut engine = plain(scenario(expect));
@@ -275,7 +289,38 @@ fn mechanisms_are_squeezed_flipped_and_put_back() {
 }
 
 #[test]
-fn a_phase_is_extended_and_waits_while_the_session_is_paused() {
+fn a_drill_waits_while_the_session_is_paused() {
+    let mut settings = Settings::everything();
+    settings.workload.kind = WorkloadKind::Range;
+    (settings.workload.to, settings.workload.rate) = (i64::MAX, 100);
+    let wall = crate::engine::WallClock::start();
+    let playbook: Option<Arc<dyn crate::engine::director::Playbook>> =
+        Some(Arc::new(Scenarios { scenarios: vec![scenario("")] }));
+    let mut engine = Engine::new(&settings, Options { playbook, wall: Some(wall), ..Options::simulated(3) }).unwrap();
+    // Only a clock is needed that says what the test wants: an engine is told the time.
+    let mut now = engine.now();
+    let mut pass = |engine: &mut Engine, millis: u64| {
+        for _ in 0..millis / 10 {
+            now = now + std::time::Duration::from_millis(10);
+            engine.advance(now, 1_000);
+        }
+    };
+    start(&mut engine, "drill");
+    pass(&mut engine, 1_000);
+    assert_eq!(engine.drill().unwrap().phase, 1);
+    engine.apply("ann", Command::Pause).unwrap();
+    pass(&mut engine, 60_000);
+    let waiting = engine.drill().unwrap();
+    assert_eq!((waiting.phase, waiting.verdict), (1, Verdict::Running), "a minute of nothing is not its two seconds");
+    engine.apply("ann", Command::Resume).unwrap();
+    pass(&mut engine, 900);
+    assert_eq!(engine.drill().unwrap().phase, 1);
+    pass(&mut engine, 200);
+    assert_eq!(engine.drill().unwrap().phase, 2, "it goes on where it stood");
+}
+
+#[test]
+fn a_phase_is_made_longer_once_something_is_injected() {
     let mut engine = plain(scenario(""));
     start(&mut engine, "drill");
     assert!(engine.apply("ann", Command::ExtendGameDay).is_err(), "nothing is injected yet");
@@ -368,25 +413,62 @@ fn reports_of_all_formats_have_the_same_figures() {
     for outside in ["http:", "https:", "<script", "src=", "url("] {
         assert!(!html.contains(outside), "the file needs nothing from outside: {outside}");
     }
-    let junit = report::junit(&[&report]).unwrap();
-    let mut reader = quick_xml::Reader::from_str(&junit);
-    reader.config_mut().check_end_names = true;
-    let (mut cases, mut declared) = (0, 0);
-    loop {
-        match reader.read_event().unwrap() {
-            quick_xml::events::Event::Start(element) | quick_xml::events::Event::Empty(element) => {
-                cases += usize::from(element.name().as_ref() == "testcase");
-                if element.name().as_ref() == "testsuite" {
-                    let tests = element.try_get_attribute("tests").unwrap().unwrap();
-                    declared = tests.value.parse().unwrap();
-                }
-            }
-            quick_xml::events::Event::Eof => break,
-            _ => {}
+    // Every figure of every phase, as the file of figures has it.
+    for phase in json["phases"].as_array().unwrap() {
+        let row =
+            html.lines().find(|line| line.contains(&format!("<td>{}</td>", phase["name"].as_str().unwrap()))).unwrap();
+        for figure in [phase["injections"].to_string(), phase["alerts"].to_string(), milliseconds(&phase["p99_ns"])] {
+            assert!(row.contains(&format!("<td class=\"n\">{figure}</td>")), "{figure} in {row}");
         }
     }
-    assert_eq!(cases, report.expectations.len() + 1);
-    assert_eq!(cases, declared);
+    let absorbed = json["absorbed"].as_object().unwrap();
+    assert_eq!(absorbed.len(), 6);
+    for (what, count) in absorbed {
+        assert!(html.contains(&format!("<td class=\"n\">{count}</td></tr>")), "{what}: {count}");
+    }
+}
+
+fn milliseconds(nanos: &serde_json::Value) -> String {
+    format!("{:.2}", nanos.as_u64().unwrap() as f64 / 1e6)
+}
+
+#[test]
+fn a_strict_parser_of_junit_reads_every_verdict_as_it_is() {
+    let expectations =
+        "expect:\n  - { probe: failed_ratio, at_most: 0.1 }\n  - { probe: injections, at_least: 1, minimum: 100000 }\n";
+    let aborted = "stop_when: failed_ratio > 20 %\n";
+    let reports: Vec<_> = ["", expectations, aborted]
+        .into_iter()
+        .map(|more| {
+            let mut engine = plain(scenario(more));
+            start(&mut engine, "drill");
+            let drill = run_out(&mut engine);
+            report::Report::new(&engine.info().clone(), &drill, &engine.snapshot(), engine.ledger_head())
+        })
+        .collect();
+    let verdicts: Vec<_> = reports.iter().map(|report| report.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Held, Verdict::NotHeld, Verdict::Aborted]);
+    let text = report::junit(&reports.iter().collect::<Vec<_>>()).unwrap();
+    let read = quick_junit::Report::deserialize_from_str(&text).unwrap();
+    assert_eq!(read.test_suites.len(), 3);
+    let mut all = (0, 0, 0);
+    for (suite, report) in read.test_suites.iter().zip(&reports) {
+        let of = |wanted: fn(&quick_junit::TestCaseStatus) -> bool| {
+            suite.test_cases.iter().filter(|case| wanted(&case.status)).count()
+        };
+        use quick_junit::{NonSuccessKind as Kind, TestCaseStatus as Status};
+        let failures = of(|status| matches!(status, Status::NonSuccess { kind: Kind::Failure, .. }));
+        let errors = of(|status| matches!(status, Status::NonSuccess { kind: Kind::Error, .. }));
+        let skipped = of(|status| matches!(status, Status::Skipped { .. }));
+        assert_eq!(suite.test_cases.len(), report.expectations.len() + 1);
+        assert_eq!((suite.tests, suite.failures, suite.errors), (suite.test_cases.len(), failures, errors));
+        let standing = |wanted| report.expectations.iter().filter(|one| one.standing == wanted).count();
+        assert_eq!(failures, standing(Standing::Failed) + usize::from(report.verdict == Verdict::NotHeld));
+        assert_eq!(errors, usize::from(report.verdict == Verdict::Aborted));
+        assert_eq!(skipped, standing(Standing::Inconclusive) + standing(Standing::Pending));
+        all = (all.0 + suite.tests, all.1 + failures, all.2 + errors);
+    }
+    assert_eq!((read.tests, read.failures, read.errors), all);
 }
 
 fn any_scenario() -> impl Strategy<Value = String> {

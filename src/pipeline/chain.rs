@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::trace::{Recorder, Span};
 use super::{Context, FINISHING, Flow, Middleware, Outbox};
 use crate::domain::time::nanos;
 use crate::domain::{Kind, Payload, Timestamp};
@@ -64,6 +65,8 @@ pub struct Chain {
     places: Vec<Place>,
     /// The first place from which on middleware run on the finished evaluation.
     finishing: usize,
+    /// Notes the steps of sampled evaluations, where they are traced.
+    recorder: Option<Recorder>,
 }
 
 impl Chain {
@@ -90,7 +93,24 @@ impl Chain {
             .collect();
         places.sort_by_key(|place| place.priority);
         let finishing = places.iter().take_while(|place| place.priority < FINISHING).count();
-        Self { places, finishing }
+        Self { places, finishing, recorder: None }
+    }
+
+    /// From now on one evaluation in `one_in` leaves its spans.
+    pub fn trace(&mut self, one_in: u64) {
+        self.recorder = Some(Recorder::new(one_in));
+    }
+
+    /// Whether the evaluation with this number leaves its spans: on the wall clock it needs a stopwatch then.
+    #[inline]
+    pub fn traces(&self, sequence: u64) -> bool {
+        self.recorder.as_ref().is_some_and(|recorder| recorder.samples(sequence))
+    }
+
+    /// The spans of one of the last traced evaluations, which was admitted at `began`; none when it is forgotten.
+    pub fn spans(&self, sequence: u64, began: Timestamp) -> Vec<Span> {
+        let recorder = self.recorder.as_ref();
+        recorder.and_then(|recorder| recorder.spans(sequence, began.as_nanos(), self.finishing)).unwrap_or_default()
     }
 
     /// Takes `context` in through the wrapping middleware until one of them finishes it, or has it wait.
@@ -150,8 +170,12 @@ impl Chain {
         let narrated = out.wants(Kind::MiddlewareExited);
         let entered = context.depth.min(self.finishing);
         let kept = entered.min(place + 1);
-        for place in self.places[kept..entered].iter_mut().rev() {
-            step_out(place, layers, context, out, stopwatch, narrated);
+        let mut recorder = self.recorder.as_mut().filter(|recorder| recorder.samples(context.sequence));
+        for (at, place) in self.places[kept..entered].iter_mut().enumerate().rev() {
+            let read = step_out(place, layers, context, out, stopwatch, narrated);
+            if let Some(recorder) = &mut recorder {
+                recorder.left(context.sequence, kept + at, read.unwrap_or_else(|| moment(context)));
+            }
         }
         context.depth = kept;
     }
@@ -186,6 +210,7 @@ impl Chain {
         stopwatch: Option<Stopwatch<'_>>,
     ) -> Flow {
         let narrated = out.wants(Kind::MiddlewareEntered);
+        let mut recorder = self.recorder.as_mut().filter(|recorder| recorder.samples(context.sequence));
         for place in self.places.get_mut(context.depth..self.finishing).unwrap_or_default() {
             place.calls += 1;
             if narrated {
@@ -194,7 +219,10 @@ impl Chain {
             }
             let delay = context.delay;
             let layer = layers.layer(place.layer);
-            let flow = timed(place, stopwatch, || layer.enter(context, out));
+            let (flow, read) = timed(place, stopwatch, || layer.enter(context, out));
+            if let Some(recorder) = &mut recorder {
+                recorder.entered(context.sequence, context.depth, read.unwrap_or_else(|| moment(context)));
+            }
             if stopwatch.is_some() {
                 place.timed += 1;
             }
@@ -219,14 +247,23 @@ impl Chain {
         stopwatch: Option<Stopwatch<'_>>,
     ) {
         let narrated = out.wants(Kind::MiddlewareExited);
-        let (wrapping, finishing) = self.places.split_at_mut(self.finishing);
+        let first = self.finishing;
+        let (wrapping, finishing) = self.places.split_at_mut(first);
         let entered = context.depth.min(wrapping.len());
         for place in finishing.iter_mut() {
             place.calls += 1;
             place.timed += u64::from(stopwatch.is_some());
         }
-        for place in wrapping[..entered].iter_mut().rev().chain(finishing) {
-            step_out(place, layers, context, out, stopwatch, narrated);
+        let mut recorder = self.recorder.as_mut().filter(|recorder| recorder.samples(context.sequence));
+        let ways = wrapping[..entered].iter_mut().enumerate().rev();
+        for (at, place) in ways.chain((first..).zip(finishing)) {
+            let read = step_out(place, layers, context, out, stopwatch, narrated);
+            if let Some(recorder) = &mut recorder {
+                recorder.left(context.sequence, at, read.unwrap_or_else(|| moment(context)));
+            }
+        }
+        if let Some(recorder) = recorder {
+            recorder.finished(context.sequence);
         }
         context.depth = 0;
     }
@@ -256,22 +293,30 @@ fn step_out(
     out: &mut Outbox,
     stopwatch: Option<Stopwatch<'_>>,
     narrated: bool,
-) {
+) -> Option<(u64, u64)> {
     let layer = layers.layer(place.layer);
-    timed(place, stopwatch, || layer.leave(context, out));
+    let ((), read) = timed(place, stopwatch, || layer.leave(context, out));
     if narrated {
         let (number, middleware) = (context.number, place.name.to_owned());
         out.emit(Kind::MiddlewareExited, || Payload::MiddlewareExited { number, middleware });
     }
+    read
 }
 
+/// Where there is no stopwatch, a step begins and ends at the evaluation's present moment.
+const fn moment(context: &Context) -> (u64, u64) {
+    (context.now.as_nanos(), context.now.as_nanos())
+}
+
+/// Does the work; with a stopwatch, also what it read before and after.
 #[inline]
-fn timed<T>(place: &mut Place, stopwatch: Option<Stopwatch<'_>>, work: impl FnOnce() -> T) -> T {
-    let Some(stopwatch) = stopwatch else { return work() };
+fn timed<T>(place: &mut Place, stopwatch: Option<Stopwatch<'_>>, work: impl FnOnce() -> T) -> (T, Option<(u64, u64)>) {
+    let Some(stopwatch) = stopwatch else { return (work(), None) };
     let start = stopwatch();
     let result = work();
-    place.time_ns += stopwatch().saturating_sub(start);
-    result
+    let end = stopwatch();
+    place.time_ns += end.saturating_sub(start);
+    (result, Some((start, end)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod context;
 pub mod dependency;
 pub mod outbox;
 pub mod timing;
+pub mod trace;
 pub mod validation;
 
 pub use chain::{Chain, Layers};

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ErrorCode, Kind, Outcome, Payload, ResultId, Timestamp};
-use crate::pipeline::{Context, Flow, Middleware, Outbox};
+use crate::pipeline::trace::Span;
+use crate::pipeline::{Chain, Context, Flow, Middleware, Outbox};
 
 /// The section `otel`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,12 @@ pub struct TraceView {
     pub duration_ns: u64,
     /// How it ended.
     pub outcome: Outcome,
+    /// Its place in the session.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Each middleware and the strategy, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<Span>,
 }
 
 /// The mechanism, as it is shown.
@@ -106,14 +113,21 @@ impl Traces {
         self.enabled && context.sequence.is_multiple_of(self.one_in)
     }
 
-    /// As it is shown.
-    pub fn view(&self) -> TracesView {
+    /// One evaluation in this many is traced; `None` when none is.
+    pub fn one_in(&self) -> Option<u64> {
+        self.enabled.then_some(self.one_in)
+    }
+
+    /// As it is shown, with the spans that `chain` noted.
+    pub fn view(&self, chain: &Chain) -> TracesView {
         let recent = self.recent.iter().map(|trace| TraceView {
             trace_id: self.id(trace.sequence),
             number: trace.number,
             began: trace.began,
             duration_ns: crate::domain::time::nanos(trace.ended.since(trace.began)),
             outcome: trace.outcome,
+            sequence: trace.sequence,
+            spans: chain.spans(trace.sequence, trace.began),
         });
         TracesView { enabled: self.enabled, one_in: self.one_in, traces: self.traces, recent: recent.collect() }
     }
@@ -160,6 +174,19 @@ impl Middleware for Traces {
 mod tests {
     use super::*;
     use crate::domain::{EventMask, RuleSet};
+    use crate::pipeline::Layers;
+
+    struct Nothing;
+
+    impl Layers for Nothing {
+        fn count(&self) -> usize {
+            0
+        }
+
+        fn layer(&mut self, _index: usize) -> &mut dyn Middleware {
+            unreachable!("there is none")
+        }
+    }
 
     #[test]
     fn one_evaluation_in_so_many_is_traced() {
@@ -171,7 +198,7 @@ mod tests {
             context.now = Timestamp::from_nanos(35);
             traces.leave(&mut context, &mut out);
         }
-        let view = traces.view();
+        let view = traces.view(&Chain::new(&mut Nothing));
         assert_eq!((view.traces, out.take().len(), view.recent[0].duration_ns), (10, 20, 25));
         assert!(view.recent.iter().all(|trace| trace.trace_id.len() == 32));
         assert!(Traces::new(&TracesConfig { enabled: true, sampling_rate: 0.0 }, 7).is_err());

@@ -67,8 +67,8 @@ fn imports(code: &str) -> Vec<String> {
 
 /// How high a room stands; it may import what stands lower.
 fn floor(room: &str) -> u32 {
-    // What the rooms of records stand on: files behind a port, the directory they are in, and filters over records.
-    if matches!(room, "records/files" | "records/data_dir" | "records/specification") {
+    // What the rooms of records stand on: the way of messages, files behind a port, their directory, filters over records.
+    if matches!(room, "records/bus" | "records/files" | "records/data_dir" | "records/specification") {
         return 1;
     }
     match room.split('/').next().unwrap_or_default() {

@@ -121,6 +121,9 @@ fn streams_keep_expected_versions_and_names() {
     let first = good(&dir, &["append", "notes", "--kind", "Note", "--expect", "none", "--id", id]);
     assert!(first.contains("is on the disk, number 1 of stream notes"), "{first}");
     assert!(good(&dir, &["append", "notes", "--kind", "Note", "--id", id]).contains("was there already"));
+    refused(&journal(&dir, &["append", "operations", "--kind", "Note"]), 2, &["is the engine's own", "EFP-ES04"]);
+    let timed = journal(&dir, &["query", "number = 15", "--timing"]);
+    assert!(timed.code == 0 && timed.stderr.starts_with("fizzops: the query find took "), "{}", timed.stderr);
     let conflict = journal(&dir, &["append", "notes", "--kind", "Note", "--expect", "none"]);
     refused(&conflict, 2, &["stream `notes` is at version 1; it was expected to have no events", "EFP-ES09"]);
     refused(&journal(&dir, &["append", "notes", "--kind", "Note", "--data", "{"]), 2, &["no JSON value"]);
@@ -249,12 +252,35 @@ fn compaction_lets_go_of_old_events_and_verification_still_holds() {
     let told = good(&dir, &["compact", "--keep-events", "20000"]);
     assert!(told.starts_with("compacted ") && !told.starts_with("compacted 0"), "{told}");
     let after = good(&dir, &["stats"]);
-    for name in ["events", "evaluations", "fizz", "EvaluationCompleted"] {
+    for name in ["evaluations", "fizz", "EvaluationCompleted"] {
         assert_eq!(total(&before, name), total(&after, name));
     }
+    assert_eq!(total(&before, "events") + 1, total(&after, "events"), "the compaction itself is on record");
+    let operations = good(&dir, &["query", "--stream", "operations"]);
+    assert!(operations.contains(r#"ES_COMMAND_HANDLED {"command":"compact","by":""#), "{operations}");
     assert!(good(&dir, &["verify"]).contains("compacted)"));
     assert_eq!(good(&dir, &["at", &total(&before, "events").to_string(), "--results"]), results, "from the snapshot");
     refused(&journal(&dir, &["at", "50"]), 2, &["were compacted", "EFP-ES08"]);
+}
+
+#[test]
+fn current_results_are_kept_up_with_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data").display().to_string();
+    let run = |set: &str| {
+        let args = "run --range 1 300 --no-banner --no-summary --journal --virtual";
+        let ran = fizzops(&format!("{args} --data-dir {dir} {set}"));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stderr
+    };
+    let told = run("--set event_sourcing.checkpoint_seconds=1");
+    assert!(told.contains("current results: 300 numbers, checkpoint at event "), "{told}");
+    let checkpoints = || std::fs::read_dir(Path::new(&dir).join("projections")).unwrap().count();
+    assert_eq!(checkpoints(), 1);
+    let events = total(&good(&dir, &["stats"]), "events").to_string();
+    let with = good(&dir, &["at", &events, "--results"]);
+    std::fs::remove_dir_all(Path::new(&dir).join("projections")).unwrap();
+    assert_eq!(good(&dir, &["at", &events, "--results"]), with, "from nothing it is the same");
 }
 
 #[test]

@@ -4,10 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Rect};
 
 use super::View;
-use crate::console::format::{clock, grouped, share};
+use crate::console::filter::evaluations;
+use crate::console::format::{clock, cut, grouped, share, span};
 use crate::console::theme::Role;
 use crate::console::widgets::{self, gauge, line};
-use crate::domain::Classification;
+use crate::domain::{Classification, Outcome};
+use crate::engine::tally::Recent;
 use crate::records::journal::FACTS;
 
 pub fn sentence(view: &View<'_>) -> (Role, String) {
@@ -68,7 +70,21 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     }));
     widgets::lines(right, buf, classes);
     widgets::take(&mut area, 1);
-    widgets::rule(theme, "last facts", widgets::take(&mut area, 1), buf);
+    let (mut evaluations, mut facts) = if area.width >= 120 {
+        let left = Rect { width: area.width * 3 / 5, ..area };
+        (left, Rect { x: area.x + left.width + 2, width: area.width - left.width - 2, ..area })
+    } else {
+        let half = area.height.div_ceil(2);
+        let top = widgets::take(&mut area, half);
+        (top, area)
+    };
+    let title = view.filter.map_or_else(
+        || "evaluations".to_owned(),
+        |filter| format!("evaluations where {}", cut(&filter.text, usize::from(evaluations.width).saturating_sub(26))),
+    );
+    widgets::rule(theme, &title, widgets::take(&mut evaluations, 1), buf);
+    list(view, evaluations, buf);
+    widgets::rule(theme, "last facts", widgets::take(&mut facts, 1), buf);
     let lines = journal.tail.iter().rev().map(|entry| {
         line(
             theme,
@@ -78,5 +94,43 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
             ],
         )
     });
-    widgets::lines(area, buf, lines.collect());
+    widgets::lines(facts, buf, lines.collect());
+}
+
+fn list(view: &View<'_>, area: Rect, buf: &mut Buffer) {
+    let traced = |one: &Recent| view.now().traces.recent.iter().any(|trace| trace.sequence == one.sequence);
+    let rows: Vec<_> = evaluations(view.now(), view.filter)
+        .map(|one| {
+            let (role, word) = match (one.outcome, one.correct) {
+                (Outcome::Ok, true) => (Role::Text, one.output.clone()),
+                (Outcome::Ok, false) => (Role::Bad, format!("{} (wrong)", one.output)),
+                (outcome, _) => (Role::Watch, outcome.name().to_owned()),
+            };
+            vec![
+                (Role::Muted, clock(one.at)),
+                (Role::Text, one.number.to_string()),
+                (role, word),
+                (Role::Muted, one.source.name().to_owned()),
+                (Role::Text, span(one.duration_ns)),
+                (Role::Info, if traced(one) { "traced".to_owned() } else { String::new() }),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        let text = match view.filter {
+            Some(_) => "None of the last evaluations is like that. Esc shows all.",
+            None => "Nothing was evaluated yet.",
+        };
+        widgets::wrapped(view.theme, Role::Muted, text, area, buf);
+        return;
+    }
+    let columns = [
+        ("finished", Constraint::Length(12), false),
+        ("number", Constraint::Length(10), true),
+        ("answer", Constraint::Fill(1), false),
+        ("by", Constraint::Length(8), false),
+        ("took", Constraint::Length(9), true),
+        ("", Constraint::Length(6), false),
+    ];
+    widgets::table(view.theme, &columns, rows, Some(view.selected), area, buf);
 }

@@ -17,6 +17,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::commands::Tab;
+use super::filter::Chosen;
 use super::theme::{Role, Theme};
 use super::timeline::Timeline;
 use super::widgets::{self, Axis, Chart};
@@ -37,6 +38,8 @@ pub struct View<'a> {
     pub theme: &'a Theme,
     /// The selected row of the tab's list.
     pub selected: usize,
+    /// Which evaluations are listed.
+    pub filter: Option<&'a Chosen>,
 }
 
 impl<'a> View<'a> {
@@ -109,8 +112,12 @@ pub fn draw(tab: Tab, view: &View<'_>, area: Rect, buf: &mut Buffer) {
 }
 
 /// The ids of the rows that can be selected on a tab, in order.
-pub fn rows(tab: Tab, info: &SessionInfo, snapshot: &Snapshot) -> Vec<String> {
+pub fn rows(tab: Tab, info: &SessionInfo, snapshot: &Snapshot, filter: Option<&Chosen>) -> Vec<String> {
     match tab {
+        Tab::Pipeline => snapshot.traces.recent.iter().rev().map(|trace| trace.sequence.to_string()).collect(),
+        Tab::Journal => {
+            super::filter::evaluations(snapshot, filter).map(|evaluation| evaluation.sequence.to_string()).collect()
+        }
         Tab::Breakers => snapshot.breakers.iter().map(|breaker| breaker.name.clone()).collect(),
         Tab::Slos => snapshot.slos.slos.iter().map(|slo| slo.name.clone()).collect(),
         Tab::Flags => snapshot.flags.flags.iter().map(|flag| flag.name.clone()).collect(),

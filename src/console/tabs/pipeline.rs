@@ -169,5 +169,5 @@ fn traces(view: &View<'_>, area: Rect, buf: &mut Buffer) {
             (Role::Text, span(trace.duration_ns)),
         ]
     });
-    widgets::table(view.theme, &columns, rows.collect(), None, area, buf);
+    widgets::table(view.theme, &columns, rows.collect(), Some(view.selected), area, buf);
 }

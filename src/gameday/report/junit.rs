@@ -59,7 +59,7 @@ fn suite(writer: &mut Writer<Vec<u8>>, report: &Report) -> std::io::Result<()> {
         .with_attribute(("errors", errors(report).to_string().as_str()))
         .with_attribute(("skipped", skipped.to_string().as_str()))
         .with_attribute(("time", seconds.as_str()))
-        .with_attribute(("timestamp", report.began.to_string().trim_end_matches('Z')))
+        .with_attribute(("timestamp", report.began.to_string().as_str()))
         .write_inner_content(|writer| {
             case(writer, report, "verdict", &seconds, |writer| match report.verdict {
                 Verdict::Held => Ok(false),

@@ -19,9 +19,12 @@
 //! ```
 
 pub mod cloud;
+pub mod desk;
 mod error;
 pub mod log;
+pub mod outbox;
 pub mod projection;
+pub mod projector;
 mod row;
 pub mod store;
 
@@ -50,6 +53,9 @@ pub struct JournalConfig {
     pub commit_interval_ms: u64,
     /// A segment of the durable journal is closed once it is this long, bytes; at least 4096.
     pub segment_bytes: u64,
+    /// Seconds between two checkpoints of the current results, which a thread keeps up beside the session; 0 for none:
+    /// they are rebuilt from the last checkpoint when somebody asks.
+    pub checkpoint_seconds: u64,
 }
 
 impl Default for JournalConfig {
@@ -60,6 +66,7 @@ impl Default for JournalConfig {
             retain: 4_096,
             commit_interval_ms: 20,
             segment_bytes: 16 * 1024 * 1024,
+            checkpoint_seconds: 0,
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::log::Session;
+use super::log::{Session, StoredEvent};
 use crate::domain::time::nanos;
-use crate::domain::{Evaluation, Outcome, Timestamp};
-use crate::records::specification::{Candidate, Datum, results::ResultField};
+use crate::domain::{Evaluation, Kind, Outcome, Timestamp};
+use crate::records::specification::{Candidate, Datum, events::EventField, results::ResultField};
 
 /// One evaluation of the journal.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,22 @@ impl Candidate for EvaluationRow<'_> {
                 evaluation.confidence.map_or(Datum::Null, |confidence| Datum::Real(confidence.into()))
             }
             Some(ResultField::Output | ResultField::Class) | None => Datum::Null,
+        }
+    }
+}
+
+impl Candidate for StoredEvent {
+    fn field(&self, place: usize) -> Datum<'_> {
+        let text = |text| Datum::Text(Cow::Borrowed(text));
+        match EventField::ALL.get(place) {
+            Some(EventField::Type) => text(&self.kind),
+            Some(EventField::Group) => self.kind.parse::<Kind>().map_or(Datum::Null, |kind| text(kind.group())),
+            Some(EventField::Stream) => text(&self.stream),
+            Some(EventField::Event) => integer(self.version),
+            Some(EventField::Position) => integer(self.position),
+            Some(EventField::At) => integer(self.at.as_nanos()),
+            Some(EventField::Data) => text(&self.data),
+            None => Datum::Null,
         }
     }
 }

@@ -77,6 +77,7 @@ struct Shared {
     evaluations: AtomicU64,
     commits: AtomicU64,
     segments: AtomicU64,
+    others: AtomicU64,
     brought: AtomicU64,
     written: AtomicU64,
     failed: AtomicBool,
@@ -86,6 +87,7 @@ struct Shared {
 impl Shared {
     fn note(&self, log: &Log) {
         self.acknowledged.store(log.acknowledged(), Ordering::Release);
+        self.others.store(log.totals().others, Ordering::Release);
         self.evaluations.store(log.totals().evaluations, Ordering::Release);
         self.segments.store(log.segments() as u64, Ordering::Release);
     }
@@ -110,6 +112,22 @@ pub struct Appender {
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Request")
+    }
+}
+
+/// How far a writer is, for whoever must not keep it from ending.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Shared>);
+
+impl Progress {
+    /// The last event that is durable.
+    pub fn acknowledged(&self) -> u64 {
+        self.0.acknowledged.load(Ordering::Acquire)
+    }
+
+    /// How many durable events are no evaluations. What it counts is acknowledged already.
+    pub fn others(&self) -> u64 {
+        self.0.others.load(Ordering::Acquire)
     }
 }
 
@@ -199,6 +217,11 @@ impl Appender {
 
     fn stopped(&self) -> JournalError {
         JournalError::Stopped(self.shared.reason().unwrap_or_else(|| "the journal is closed".into()))
+    }
+
+    /// How far the writer is.
+    pub fn progress(&self) -> Progress {
+        Progress(Arc::clone(&self.shared))
     }
 
     /// As it is shown.

@@ -13,6 +13,7 @@
 //! # Ok::<(), fizzops::records::specification::FilterError>(())
 //! ```
 
+pub mod events;
 mod parser;
 pub mod results;
 mod sql;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::record::{self, RecordKind};
 use super::segment::{HEADER, IndexEntry, Mark, Segment, open_all, walk};
 use super::totals::fact_count;
-use super::{JournalError, Totals, hex};
+use super::{JournalError, StoredEvent, Totals, hex};
 use crate::domain::Timestamp;
 use crate::records::files::Files;
 
@@ -169,6 +169,39 @@ impl Reader {
             })?;
             if flow.is_break() {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows `visit` every event behind the event number `after` that is no evaluation, in order, until it breaks. Stretches
+    /// of evaluations alone are not read where the index tells of them.
+    ///
+    /// # Errors
+    /// As [`Reader::visit`].
+    pub fn events(
+        &self,
+        after: u64,
+        mut visit: impl FnMut(&StoredEvent) -> ControlFlow<()>,
+    ) -> Result<(), JournalError> {
+        for segment in self.segments.iter().filter(|segment| segment.after.totals.version > after) {
+            if segment.after.totals.others == segment.before.totals.others {
+                continue;
+            }
+            self.check_kept(segment)?;
+            for (at, entry) in segment.index.iter().enumerate() {
+                let next = segment.index.get(at + 1);
+                let (end, then) = next.map_or((segment.end, segment.after), |next| (next.offset, next.before));
+                if then.totals.version <= after || then.totals.others == entry.before.totals.others {
+                    continue;
+                }
+                let flow = self.walk(segment, *entry, end, |_, item| match item {
+                    Item::Event(event) if event.version > after => visit(event),
+                    _ => ControlFlow::Continue(()),
+                })?;
+                if flow.is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

@@ -141,6 +141,50 @@ fn a_question_about_the_past_is_a_fold_over_the_events() {
 }
 
 #[test]
+fn events_alone_are_what_a_visit_finds_of_them() {
+    let disk = SimulatedDisk::new(1);
+    let mut log = filled(&disk, 400, 40, small());
+    for turn in 0..12u64 {
+        let config = small();
+        if turn % 4 == 3 {
+            // Long stretches, whole segments too, without an event of a stream.
+            drop(log);
+            log = filled(&disk, 900, 50, config);
+        }
+        log.append("notes", Expected::Any, &[NewEvent::new("Note", "1"), NewEvent::new("Note", "2")]).unwrap();
+        log.commit().unwrap();
+    }
+    let reader = reader(&disk);
+    let last = reader.totals().version;
+    for after in (0..=last).step_by(61).chain([last - 1, last]) {
+        let (mut alone, mut among) = (Vec::new(), Vec::new());
+        reader
+            .events(after, |event| {
+                alone.push(event.version);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        reader
+            .visit(after, |item| {
+                if let Item::Event(event) = item {
+                    among.push(event.version);
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(alone, among, "after {after}");
+    }
+    let mut first = None;
+    reader
+        .events(0, |event| {
+            first = Some(event.version);
+            ControlFlow::Break(())
+        })
+        .unwrap();
+    assert!(first.is_some_and(|version| version > 400));
+}
+
+#[test]
 fn a_torn_tail_is_cut_and_damage_before_good_records_is_refused() {
     let disk = SimulatedDisk::new(1);
     let log = filled(&disk, 200, 20, LogConfig::default());
