@@ -301,7 +301,7 @@ fn a_drill_waits_while_the_session_is_paused() {
     let mut now = engine.now();
     let mut pass = |engine: &mut Engine, millis: u64| {
         for _ in 0..millis / 10 {
-            now = now + std::time::Duration::from_millis(10);
+            now += std::time::Duration::from_millis(10);
             engine.advance(now, 1_000);
         }
     };

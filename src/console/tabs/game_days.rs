@@ -50,7 +50,7 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
     let scenarios = &view.info.scenarios;
     let columns = [
         ("scenario", Constraint::Length(25), false),
-        ("takes", Constraint::Length(15), false),
+        ("takes", Constraint::Length(21), false),
         ("", Constraint::Fill(1), false),
     ];
     let rows = scenarios.iter().map(|scenario| {
