@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::{RngExt as _, SeedableRng as _};
+
 use crate::common::program;
 use fizzops::domain::Timestamp;
 use fizzops::records::files::Disk;
@@ -18,6 +20,9 @@ const CRASHES: u64 = 12;
 #[test]
 fn nothing_that_was_acknowledged_is_lost_when_the_program_is_killed() {
     let crashes = std::env::var("FIZZOPS_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(CRASHES);
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+    println!("seed {seed}");
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed.into());
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
     let (mut journaled, mut stored, mut mid_commit) = (0u64, 0u64, 0);
@@ -47,8 +52,8 @@ fn nothing_that_was_acknowledged_is_lost_when_the_program_is_killed() {
             }
             (journal, repository, other)
         });
-        // Somewhere between its first breath and a good part of a second; a fixed sequence of odd moments.
-        std::thread::sleep(Duration::from_millis(60 + crash * 7_919 % 500));
+        // Somewhere between its first breath and a good part of a second.
+        std::thread::sleep(Duration::from_millis(rng.random_range(60..560)));
         child.kill().unwrap();
         child.wait().unwrap();
         let (journal, repository, other) = told.join().unwrap();

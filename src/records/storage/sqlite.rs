@@ -81,6 +81,13 @@ impl SqliteRepository {
     fn failed(&self, error: &rusqlite::Error) -> StorageError {
         StorageError::sqlite(&self.path, error)
     }
+
+    /// Lets the database have no more room than it takes now: SQLite answers then as on a full disk.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap_or_default();
+        let _ = self.connection.pragma_update(None, "max_page_count", pages);
+    }
 }
 
 /// The values of a row, those of the optional columns last.

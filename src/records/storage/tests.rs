@@ -241,6 +241,25 @@ fn a_locked_database_and_a_foreign_file_are_told_apart() {
 }
 
 #[test]
+fn a_full_disk_is_told_and_what_was_committed_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut repository = sqlite(&folder);
+    let mut unit = repository.begin().unwrap();
+    (0..100).for_each(|id| unit.add(result(id, 3)).unwrap());
+    unit.commit().unwrap();
+    repository.fill();
+    let mut unit = repository.begin().unwrap();
+    let told = (100..100_000).find_map(|id| unit.add(result(id, 3)).err());
+    let Some(StorageError::Full { path }) = &told else { panic!("{told:?}") };
+    assert!(path.ends_with("results.db"));
+    assert!(told.as_ref().unwrap().to_string().contains("full"), "{told:?}");
+    drop(unit);
+    assert_eq!(repository.count().unwrap(), 100);
+    drop(repository);
+    assert_eq!(all(&sqlite(&folder)).len(), 100, "and when it is opened again");
+}
+
+#[test]
 fn primes_are_prime() {
     let slow = |n: i64| n > 1 && (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0);
     for n in -5..5_000 {
