@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 
 use super::chunk::{self, Kind, Line};
 use super::reader::{RawChunk, read_chunk};
@@ -24,16 +26,26 @@ fn settings() -> Settings {
 
 /// A session of 2.5 s with chaos, ten frames a second, and its file.
 fn session() -> (Vec<Frame>, Vec<u8>) {
-    let settings = settings();
+    session_of(&settings(), 100)
+}
+
+/// The same for a few evaluations: 1.5 s with four frames.
+fn short_session() -> (Vec<Frame>, Vec<u8>) {
+    let mut settings = settings();
+    (settings.workload.to, settings.workload.rate) = (15, 10);
+    session_of(&settings, 450)
+}
+
+fn session_of(settings: &Settings, step_ms: u64) -> (Vec<Frame>, Vec<u8>) {
     let options = Options { events: EventMask::operations(), calls: true, ..Options::simulated(7) };
-    let mut engine = Engine::new(&settings, options).unwrap();
+    let mut engine = Engine::new(settings, options).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let header = Header::new(engine.info(), &settings);
+    let header = Header::new(engine.info(), settings);
     let mut recorder = Recorder::create(file.path(), &header).unwrap();
     let mut frames = Vec::new();
     let mut at = engine.now();
     while !engine.is_finished() {
-        at += std::time::Duration::from_millis(100);
+        at += std::time::Duration::from_millis(step_ms);
         engine.advance(at, usize::MAX);
         let frame = engine.frame();
         recorder.frame(&frame).unwrap();
@@ -308,22 +320,50 @@ fn devour(bytes: &[u8]) -> bool {
     read & verify_open(recording).is_ok()
 }
 
-/// Reads so many mutated files; how many of them were read to their end.
-fn survive(count: u64, seed: u64) -> u64 {
-    use rand::RngExt as _;
-    use rand::SeedableRng as _;
-    let (_, bytes) = session();
-    let chunks: Vec<(u64, u64)> = {
+/// A file that is changed over and over, in its bytes or in what its chunks say.
+struct Mutator {
+    bytes: Vec<u8>,
+    /// Offset and length of each.
+    chunks: Vec<(usize, usize)>,
+    raws: Vec<RawChunk>,
+}
+
+impl Mutator {
+    fn new(bytes: Vec<u8>) -> Self {
         let recording = open(&bytes).unwrap();
-        let mut all = vec![(0, recording.chunks()[0].offset)];
-        all.extend(recording.chunks().iter().map(|chunk| (chunk.offset, chunk.length)));
-        all
-    };
-    let raws: Vec<RawChunk> =
-        chunks.iter().map(|(offset, _)| read_chunk(&mut Cursor::new(&bytes), *offset, [true; 3]).unwrap()).collect();
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    let mut whole = 0;
-    let words: [&[u8]; 12] = [
+        let mut chunks = vec![(0, recording.chunks()[0].offset)];
+        chunks.extend(recording.chunks().iter().map(|chunk| (chunk.offset, chunk.length)));
+        let read = |(offset, _): &(u64, u64)| read_chunk(&mut Cursor::new(&bytes), *offset, [true; 3]).unwrap();
+        let raws = chunks.iter().map(read).collect();
+        let chunks = chunks.into_iter().map(|(offset, length)| (offset as usize, length as usize)).collect();
+        Self { bytes, chunks, raws }
+    }
+
+    /// One change or a few. In three of four cases what protects the bytes is made anew, so that the change is read.
+    fn changed(&self, rng: &mut ChaCha8Rng) -> Vec<u8> {
+        let mut changed = self.bytes.clone();
+        if rng.random_range(0..4) == 0 {
+            mutate(&mut changed, rng);
+            return changed;
+        }
+        let place = rng.random_range(0..self.raws.len());
+        let mut lines = self.raws[place].lines.clone();
+        // Not every chunk has all of its lines.
+        let full: Vec<usize> = (0..3).filter(|line| !lines[*line].is_empty()).collect();
+        let line = full[rng.random_range(0..full.len())];
+        let mut text = lines[line].clone().into_bytes();
+        mutate(&mut text, rng);
+        lines[line] = String::from_utf8_lossy(&text).into_owned();
+        let (offset, length) = self.chunks[place];
+        if let Some(forged) = forged(&self.raws[place], &lines) {
+            changed.splice(offset..offset + length, forged);
+        }
+        changed
+    }
+}
+
+fn mutate(text: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
+    const WORDS: [&[u8]; 12] = [
         b"0",
         b"9999999999",
         b"[",
@@ -337,47 +377,34 @@ fn survive(count: u64, seed: u64) -> u64 {
         b"AAAAAAAAAAAAAAAAAAAAAAAA",
         b"4294967295",
     ];
-    for _ in 0..count {
-        let mut changed = bytes.clone();
-        let mutate = |text: &mut Vec<u8>, rng: &mut rand_chacha::ChaCha8Rng| {
-            for _ in 0..rng.random_range(1..4) {
-                if text.is_empty() {
-                    return;
-                }
-                let at = rng.random_range(0..text.len());
-                match rng.random_range(0..5) {
-                    0 => text[at] ^= 1 << rng.random_range(0..8),
-                    1 => text[at] = rng.random_range(32..127),
-                    2 => drop(text.splice(at..at, words[rng.random_range(0..words.len())].iter().copied())),
-                    3 => {
-                        let end = (at + rng.random_range(1..40)).min(text.len());
-                        drop(text.drain(at..end));
-                    }
-                    _ => {
-                        let from = rng.random_range(0..text.len());
-                        let piece: Vec<u8> = text[from..(from + 30).min(text.len())].to_vec();
-                        drop(text.splice(at..at, piece.into_iter().cycle().take(300)));
-                    }
-                }
+    for _ in 0..rng.random_range(1..4) {
+        if text.is_empty() {
+            return;
+        }
+        let at = rng.random_range(0..text.len());
+        match rng.random_range(0..5) {
+            0 => text[at] ^= 1 << rng.random_range(0..8),
+            1 => text[at] = rng.random_range(32..127),
+            2 => drop(text.splice(at..at, WORDS[rng.random_range(0..WORDS.len())].iter().copied())),
+            3 => {
+                let end = (at + rng.random_range(1..40)).min(text.len());
+                drop(text.drain(at..end));
             }
-        };
-        if rng.random_range(0..4) == 0 {
-            mutate(&mut changed, &mut rng);
-        } else {
-            let place = rng.random_range(0..raws.len());
-            let mut lines = raws[place].lines.clone();
-            let line = rng.random_range(0..3);
-            let mut text = lines[line].clone().into_bytes();
-            mutate(&mut text, &mut rng);
-            lines[line] = String::from_utf8_lossy(&text).into_owned();
-            let (offset, length) = (chunks[place].0 as usize, chunks[place].1 as usize);
-            if let Some(forged) = forged(&raws[place], &lines) {
-                changed.splice(offset..offset + length, forged);
+            _ => {
+                let from = rng.random_range(0..text.len());
+                let piece: Vec<u8> = text[from..(from + 30).min(text.len())].to_vec();
+                drop(text.splice(at..at, piece.into_iter().cycle().take(300)));
             }
         }
-        whole += u64::from(devour(&changed));
     }
-    whole
+}
+
+/// Reads so many mutated files, one in a hundred of a longer session; how many of them were read to their end.
+fn survive(count: u64, seed: u64) -> u64 {
+    let (short, long) = (Mutator::new(short_session().1), Mutator::new(session().1));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let changed = |at: u64| (if at % 100 == 0 { &long } else { &short }).changed(&mut rng);
+    (0..count).map(changed).filter(|changed| devour(changed)).count() as u64
 }
 
 /// A long run by hand: see CONTRIBUTING.md.
@@ -385,7 +412,7 @@ fn survive(count: u64, seed: u64) -> u64 {
 #[ignore = "as long as FIZZOPS_FUZZ says"]
 fn soak() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let (count, seed) = (number("FIZZOPS_FUZZ").unwrap_or(1_500), number("FIZZOPS_FUZZ_SEED").unwrap_or(1));
+    let (count, seed) = (number("FIZZOPS_FUZZ").unwrap_or(20_000), number("FIZZOPS_FUZZ_SEED").unwrap_or(1));
     let whole = survive(count, seed);
     println!("{count} mutated files of seed {seed} were read, {whole} of them to their end");
 }
@@ -400,9 +427,9 @@ fn mutated_files_are_survived_in_256_megabytes() {
         .arg(&program)
         .env("MALLOC_ARENA_MAX", "1")
         .env("RUST_BACKTRACE", "0")
-        .env("FIZZOPS_FUZZ", "1500")
+        .env("FIZZOPS_FUZZ", "20000")
         .output()
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("1500 mutated files"), "{out}\n{err}");
+    assert!(output.status.success() && out.contains("20000 mutated files"), "{out}\n{err}");
 }
