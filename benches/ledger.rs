@@ -6,10 +6,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fizzops::domain::{Evaluation, Outcome, Output, RuleMask, Source, Timestamp};
-use fizzops::engine::{Engine, Options, Settings, WorkloadKind};
+use fizzops::engine::{Engine, Options, Seed, Settings, WorkloadKind};
+use fizzops::records::files::Disk;
+use fizzops::records::journal::log::{Log, LogConfig, Session};
+use fizzops::records::journal::store::{Store, StoreConfig};
 use fizzops::records::ledger::merkle::{Frontier, leaf_hash, prove_inclusion, verify_inclusion};
 use fizzops::records::ledger::{Entry, Kept, KeyKind, NoteSigner, Reader, Row, Writer, verify};
 
@@ -20,14 +24,22 @@ fn signer() -> NoteSigner {
 }
 
 /// Evaluations a second of a bare service with the journal on, without a ledger, with one in memory, and with one that a
-/// thread writes.
-fn engine(ledger: bool, folder: Option<&std::path::Path>) -> f64 {
+/// thread writes; with `durable`, every evaluation goes to the journal on the disk as well, and the time ends when the
+/// last one is there.
+fn engine(ledger: bool, folder: Option<&std::path::Path>, durable: Option<&std::path::Path>) -> f64 {
     let mut settings = Settings::default();
     settings.workload.kind = WorkloadKind::Range;
     (settings.workload.from, settings.workload.to, settings.workload.rate) = (1, EVALUATIONS, 0);
     settings.event_sourcing.enabled = true;
     settings.blockchain.enabled = ledger;
-    let mut engine = Engine::new(&settings, Options { leaves: folder.is_some(), ..Options::simulated(1) }).unwrap();
+    let options = Options { leaves: folder.is_some(), keep: durable.is_some(), ..Options::live(Seed(1)) };
+    let mut engine = Engine::new(&settings, options).unwrap();
+    let journal = durable.map(|folder| {
+        let mut log = Log::open(Arc::new(Disk::new(folder).unwrap()), "journal", LogConfig::default()).unwrap();
+        let (id, rules) = (engine.info().session_id.clone(), Arc::clone(engine.rules()));
+        log.begin_session(Session { id, seed: 1, began: Timestamp::EPOCH, rules });
+        Store::spawn(log, StoreConfig::default(), None).unwrap()
+    });
     let (sender, kept) = std::sync::mpsc::sync_channel::<Vec<Kept>>(64);
     let mut writer = folder.map(|folder| Writer::open(folder, signer()).unwrap());
     let thread = std::thread::spawn(move || {
@@ -46,10 +58,17 @@ fn engine(ledger: bool, folder: Option<&std::path::Path>) -> f64 {
     });
     let began = Instant::now();
     while let Some(due) = engine.next_due() {
-        engine.advance(due, 10_000);
+        engine.advance(due, 2_048);
         if folder.is_some() {
             sender.send(engine.take_leaves()).unwrap();
         }
+        if let Some((appender, _)) = &journal {
+            appender.evaluations(engine.take_kept()).unwrap();
+        }
+    }
+    if let Some((appender, store)) = journal {
+        drop(appender);
+        assert_eq!(store.finish().unwrap().totals().evaluations, EVALUATIONS as u64);
     }
     let took = began.elapsed();
     assert_eq!(engine.counts().evaluations, EVALUATIONS as u64);
@@ -61,11 +80,13 @@ fn engine(ledger: bool, folder: Option<&std::path::Path>) -> f64 {
 fn main() {
     let leaves: u64 = std::env::var("FIZZOPS_LEAVES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let folder = tempfile::tempdir().unwrap();
-    let (without, memory) = (engine(false, None), engine(true, None));
-    let disk = engine(true, Some(&folder.path().join("engine")));
+    let (without, memory) = (engine(false, None, None), engine(true, None, None));
+    let disk = engine(true, Some(&folder.path().join("engine")), None);
+    let durable = engine(true, Some(&folder.path().join("both")), Some(&folder.path().join("journal")));
     println!("journal on, ledger off                {without:>12.0} evaluations/s");
     println!("journal on, ledger in memory          {memory:>12.0} evaluations/s  {:.2} of off", memory / without);
     println!("journal on, ledger written beside     {disk:>12.0} evaluations/s  {:.2} of off", disk / without);
+    println!("the same, journal durable too         {durable:>12.0} evaluations/s  {:.2} of off", durable / without);
 
     let folder = folder.path().join("large");
     let entry = |index: u64| {

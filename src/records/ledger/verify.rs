@@ -33,15 +33,47 @@ pub struct Report {
     pub continues: Option<u64>,
 }
 
-/// A tile of level 0 with the entries below it.
-struct Piece {
-    tile: u64,
+/// A tile of level 0 whose entries were compared with it.
+struct Leaves {
     hashes: Vec<Hash>,
-    file: String,
-    bundle: Vec<u8>,
+    counts: Counts,
 }
 
-/// Pieces that are read ahead of the hashing.
+/// Evaluations, commands, events.
+type Counts = [u64; 3];
+
+impl Leaves {
+    fn read(reader: &Reader, tile: u64) -> Result<Self, StoreError> {
+        let hashes = reader.tile(0, tile)?;
+        let (file, bundle) = reader.bundle(tile)?;
+        let mut entries = tiles::read_entries(&bundle);
+        let mut counts = Counts::default();
+        for (place, hash) in hashes.iter().enumerate() {
+            let index = tile * WIDTH + place as u64;
+            let wrong = |problem: String| StoreError::damaged(file.clone(), format!("entry {index}: {problem}"));
+            let bytes = entries.next().flatten().ok_or_else(|| wrong("it is cut off or missing".into()))?;
+            let found = leaf_hash(bytes);
+            if found != *hash {
+                let width = hashes.len() as u64;
+                return Err(wrong(format!(
+                    "it gives the hash {found}, {} has {hash}: one of the two was changed",
+                    tiles::hashes(0, tile, width)
+                )));
+            }
+            match Entry::decode(bytes).map_err(|error| wrong(error.to_string()))? {
+                Entry::Evaluations { rows, .. } => counts[0] += rows.len() as u64,
+                Entry::Command { .. } => counts[1] += 1,
+                Entry::Event { .. } => counts[2] += 1,
+            }
+        }
+        if entries.next().is_some() {
+            return Err(StoreError::damaged(file.clone(), "something follows its last entry"));
+        }
+        Ok(Self { hashes, counts })
+    }
+}
+
+/// Tiles that are read ahead of the tree that is built of them.
 const AHEAD: usize = 32;
 
 /// Checks everything with the public key alone, and that the ledger continues `old`, a checkpoint that somebody kept.
@@ -73,30 +105,26 @@ pub fn verify(folder: &Path, key: &VerifierKey, old: Option<&Checkpoint>) -> Res
         blocks: &blocks,
         checked: 0,
         old: old.map(|old| (old.size, old.root)),
-        counts: [0; 3],
+        counts: Counts::default(),
     };
     walk.mark()?;
     let (sender, pieces) = std::sync::mpsc::sync_channel(AHEAD);
     std::thread::scope(|scope| {
-        // Another reader: the first one's cache belongs to this thread.
-        let (folder, checkpoint_key) = (folder.to_owned(), key.clone());
+        // Half of the hashing is the leaves', half the nodes': each half has a thread. Another reader: the first one's
+        // cache belongs to this thread.
+        let reader = Reader::open(folder, key)?;
         scope.spawn(move || {
-            let read = || Reader::open(&folder, &checkpoint_key);
-            let Ok(reader) = read() else { return };
             for tile in 0..size.div_ceil(WIDTH) {
-                let piece = reader.tile(0, tile).and_then(|hashes| {
-                    let (file, bundle) = reader.bundle(tile)?;
-                    Ok(Piece { tile, hashes, file, bundle })
-                });
-                let last = piece.is_err();
+                let leaves = Leaves::read(&reader, tile);
+                let last = leaves.is_err();
                 // A walk that has ended needs no more.
-                if sender.send(piece).is_err() || last {
+                if sender.send(leaves).is_err() || last {
                     return;
                 }
             }
         });
-        for piece in pieces {
-            walk.piece(&piece?)?;
+        for leaves in pieces {
+            walk.leaves(&leaves?)?;
         }
         Ok::<_, StoreError>(())
     })?;
@@ -123,8 +151,7 @@ struct Walk<'a> {
     checked: usize,
     /// The kept checkpoint, until the walk has come past it.
     old: Option<(u64, Hash)>,
-    /// Evaluations, commands, events.
-    counts: [u64; 3],
+    counts: Counts,
 }
 
 impl Walk<'_> {
@@ -162,33 +189,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn piece(&mut self, piece: &Piece) -> Result<(), StoreError> {
-        let Piece { tile, hashes, file, bundle } = piece;
-        let mut entries = tiles::read_entries(bundle);
-        for (place, hash) in hashes.iter().enumerate() {
-            let index = tile * WIDTH + place as u64;
-            let wrong = |problem: String| StoreError::damaged(file.clone(), format!("entry {index}: {problem}"));
-            let bytes = entries.next().flatten().ok_or_else(|| wrong("it is cut off or missing".into()))?;
-            let found = leaf_hash(bytes);
-            if found != *hash {
-                let width = hashes.len() as u64;
-                return Err(wrong(format!(
-                    "it gives the hash {found}, {} has {hash}: one of the two was changed",
-                    tiles::hashes(0, *tile, width)
-                )));
-            }
-            match Entry::decode(bytes).map_err(|error| wrong(error.to_string()))? {
-                Entry::Evaluations { rows, .. } => self.counts[0] += rows.len() as u64,
-                Entry::Command { .. } => self.counts[1] += 1,
-                Entry::Event { .. } => self.counts[2] += 1,
-            }
+    fn leaves(&mut self, leaves: &Leaves) -> Result<(), StoreError> {
+        for hash in &leaves.hashes {
             let reader = self.reader;
-            self.edge.push(found, |level, tile, hashes| compare(reader, level, tile, hashes))?;
+            self.edge.push(*hash, |level, tile, hashes| compare(reader, level, tile, hashes))?;
             self.mark()?;
         }
-        if entries.next().is_some() {
-            return Err(StoreError::damaged(file.clone(), "something follows its last entry"));
-        }
+        self.counts.iter_mut().zip(leaves.counts).for_each(|(sum, count)| *sum += count);
         Ok(())
     }
 
