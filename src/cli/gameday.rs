@@ -345,9 +345,12 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
         ledger: start.clone(),
         ..Given::default()
     };
+    let progress = Progress::new(!args.quiet && args.repeat == 1);
+    // Without a terminal and a file nobody takes frames, and none are made.
+    let watched = progress.is_some() || args.record.is_some() || data.keeps();
     let options = Options {
         wall: (!args.clock.simulated).then(WallClock::start),
-        events: EventMask::operations(),
+        events: if watched { EventMask::operations() } else { EventMask::NONE },
         event_limit: 65_536,
         leaves: keeper.is_some(),
         ledger: start,
@@ -365,17 +368,14 @@ fn once(args: &RunArgs, known: &Scenarios, scenario: &Scenario, seed: u64) -> Re
     let start = Command::StartGameDay { name: scenario.name.clone() };
     engine.apply("command line", start).map_err(|refusal| Failure::usage(refusal.to_string()))?;
     engine.stop_after_drill();
-    let progress = Progress::new(!args.quiet && args.repeat == 1);
-    let frame: Sink<Arc<Frame>> = Box::new(move |frame| {
-        progress.show(&frame);
-        record.as_mut().map_or(ControlFlow::Continue(()), |record| record(frame))
-    });
-    let sinks = Sinks {
-        frame: Some(frame),
-        kept: kept.sink(),
-        ledger: keeper.as_mut().and_then(Keeper::sink),
-        ..Sinks::default()
+    let frame = match progress {
+        None => record,
+        Some(progress) => Some(Box::new(move |frame: Arc<Frame>| {
+            progress.show(&frame);
+            record.as_mut().map_or(ControlFlow::Continue(()), |record| record(frame))
+        }) as Sink<Arc<Frame>>),
     };
+    let sinks = Sinks { frame, kept: kept.sink(), ledger: keeper.as_mut().and_then(Keeper::sink), ..Sinks::default() };
     let pace = args.speed.map_or(Pace::Unpaced, Pace::Times);
     let (mut engine, interrupted) = runtime()?.block_on(until_verdict(engine, pace, sinks))?;
     if let Some(keeper) = keeper {
@@ -431,23 +431,19 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(wanted: bool) -> Self {
+    fn new(wanted: bool) -> Option<Self> {
         use std::io::IsTerminal as _;
-        let bar = if wanted && std::io::stderr().is_terminal() {
-            indicatif::ProgressBar::new(1_000)
-        } else {
-            indicatif::ProgressBar::hidden()
-        };
+        if !wanted || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let bar = indicatif::ProgressBar::new(1_000);
         if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:30} {msg}") {
             bar.set_style(style);
         }
-        Self { bar }
+        Some(Self { bar })
     }
 
     fn show(&self, frame: &Frame) {
-        if self.bar.is_hidden() {
-            return;
-        }
         let Some(drill) = &frame.snapshot.drill else { return };
         if drill.ended.is_some() {
             self.bar.finish_and_clear();

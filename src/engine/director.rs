@@ -11,6 +11,7 @@ use crate::domain::{Evaluation, Timestamp};
 use crate::mechanisms::breaker::State;
 use crate::mechanisms::chaos::Fault;
 use crate::mechanisms::limits::Rate;
+use crate::mechanisms::slo::ServiceLevel;
 
 /// What a director may look at when it is asked.
 #[derive(Clone, Copy)]
@@ -38,22 +39,9 @@ pub struct Moment<'a> {
     /// Further attempts in the session.
     pub retries: u64,
     /// The service levels, as of the end of the last second.
-    pub levels: &'a [Level],
+    pub levels: &'a [ServiceLevel],
     /// What is looked up by name.
     pub state: &'a dyn Lookup,
-}
-
-/// A service level at a moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Level {
-    /// The objective's name.
-    pub name: String,
-    /// How many times faster than allowed its budget burns; `None` with nothing counted.
-    pub burn_rate: Option<f64>,
-    /// The share of its budget that is left.
-    pub budget_left: f64,
-    /// Whether it has an alert that has not been resolved.
-    pub alerting: bool,
 }
 
 /// The state of what has a name.

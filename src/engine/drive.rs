@@ -59,8 +59,10 @@ pub type Sink<T> = Box<dyn FnMut(T) -> std::ops::ControlFlow<()> + Send>;
 
 /// Frames a second, at most.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
-/// On the virtual clock, unpaced: virtual time between frames.
-const VIRTUAL_FRAME_INTERVAL: Duration = Duration::from_millis(100);
+/// On the virtual clock, unpaced: virtual time between frames, at least and at most. Between them it is as long as
+/// [`VIRTUAL_FRAME`] evaluations take: a month at one a second would otherwise be a frame for each of them.
+const VIRTUAL_FRAME_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+const VIRTUAL_FRAME: u32 = 10;
 /// The same where nobody wants frames: at a low rate, what is due in this time is done between two looks at commands.
 const UNWATCHED_INTERVAL: Duration = Duration::from_secs(60);
 /// How many evaluations are done between two looks at commands and frames.
@@ -330,11 +332,20 @@ impl Timing {
         Self { clock, pace, began: engine.now(), next_frame: engine.now(), framed: false, drawn: u64::MAX }
     }
 
-    fn interval(&self) -> Duration {
+    fn interval(&self, engine: &Engine) -> Duration {
         match self.pace {
             None => FRAME_INTERVAL,
             Some(Pace::Times(times)) => FRAME_INTERVAL.mul_f64(times.max(1.0)),
-            Some(Pace::Unpaced) => VIRTUAL_FRAME_INTERVAL,
+            Some(Pace::Unpaced) => {
+                let (least, most) = VIRTUAL_FRAME_INTERVALS;
+                // Without a rate the work alone takes time.
+                let rate = engine.arrivals.rate.max(1);
+                if engine.arrivals.rate == 0 {
+                    least
+                } else {
+                    (Duration::from_secs(1) * VIRTUAL_FRAME / rate).clamp(least, most)
+                }
+            }
         }
     }
 
@@ -361,7 +372,7 @@ impl Timing {
         if now < self.next_frame {
             return false;
         }
-        self.next_frame = now + self.interval();
+        self.next_frame = now + self.interval(engine);
         // An engine that stands still has nothing new to show.
         let drawn = engine.out.made() ^ engine.counts().evaluations << 20 ^ u64::from(engine.paused) << 63;
         let changed = drawn != self.drawn;

@@ -62,14 +62,14 @@ use crate::mechanisms::flags::flagd::Definitions;
 use crate::mechanisms::flags::{FlagsCommand, FlagsError, FlagsMiddleware};
 use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::RetryMiddleware;
-use crate::mechanisms::slo::PolicyAction;
+use crate::mechanisms::slo::{PolicyAction, ServiceLevel};
 use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
 use crate::pipeline::dependency::Dependencies;
 use crate::pipeline::timing::Latencies;
 use crate::pipeline::{Chain, Context, Flow, Outbox};
 use crate::records::ledger::{Header, Kept, Ledger, Mining, Start};
-use director::{Direction, DrillView, Level, Moment};
+use director::{Direction, DrillView, Moment};
 use inflight::{InFlight, Slot};
 use mechanisms::Mechanisms;
 use results::Results;
@@ -282,7 +282,7 @@ pub struct Engine {
     /// What callers waited, counted from when their evaluations were meant to begin.
     responses: Latencies,
     /// The service levels at the end of the last second, while a game day runs.
-    levels: Vec<Level>,
+    levels: Vec<ServiceLevel>,
     paused_at: Option<Timestamp>,
     strategy: Box<dyn Strategy>,
     service_time: ServiceTime,
@@ -329,6 +329,9 @@ pub struct Engine {
 
 /// How long before its end a lease is renewed; leases are longer.
 const RENEWED_EARLY: Duration = Duration::from_secs(1);
+
+/// The intervals that are kept for the next frame, at least: an hour.
+const SAMPLES: usize = 3_600;
 
 /// As whom a game day commands.
 fn drill_name(scenario: &str) -> String {
@@ -879,6 +882,10 @@ impl Engine {
             sample.burn_rates = self.mechanisms.slo.burn_rates(now);
             sample.breakers_open = self.mechanisms.breaker.open(now);
             sample.chaos_level = self.mechanisms.chaos.armed().0;
+            // Frames that nobody takes must not become a memory without an end.
+            if self.samples.len() >= 2 * SAMPLES {
+                self.samples.drain(..SAMPLES);
+            }
             self.samples.push(sample);
         }
     }
@@ -914,18 +921,7 @@ impl Engine {
     }
 
     fn read_levels(&mut self) {
-        let view = self.mechanisms.slo.view(self.now);
-        let alerting = |name: &str| view.active.iter().any(|alert| alert.slo == name);
-        self.levels = view
-            .slos
-            .iter()
-            .map(|slo| Level {
-                name: slo.name.clone(),
-                burn_rate: slo.burn_rate,
-                budget_left: slo.budget_left,
-                alerting: alerting(&slo.name),
-            })
-            .collect();
+        self.levels = self.mechanisms.slo.levels(self.now);
     }
 
     /// Asks the running game day what is to be done, and does it.

@@ -164,7 +164,7 @@ impl Tally {
             classifier,
             counts: Counts::default(),
             marked: Counts::default(),
-            interval: Latencies::default(),
+            interval: Latencies::coarse(),
             interval_began: now,
             recent: VecDeque::with_capacity(Self::RECENT),
         }

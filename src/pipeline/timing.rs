@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Flow, Middleware, Outbox};
 use crate::domain::time::nanos;
 
-/// Latencies in nanoseconds, with three significant digits, in constant memory.
+/// Latencies in nanoseconds, in constant memory.
 ///
 /// `HdrHistogram` (Tene): recording is O(1). Values above an hour are counted as an hour.
 #[derive(Debug, Clone)]
@@ -33,14 +33,25 @@ pub struct LatencyView {
 const HOUR: u64 = 3_600_000_000_000;
 
 impl Default for Latencies {
+    /// With three significant digits.
     fn default() -> Self {
-        #[expect(clippy::expect_used, reason = "1..=an hour with 3 digits is within the histogram's documented bounds")]
-        let histogram = Histogram::new_with_bounds(1, HOUR, 3).expect("constant bounds");
-        Self { histogram }
+        Self::with_digits(3)
     }
 }
 
 impl Latencies {
+    /// With two significant digits, in a tenth of the memory: for what is cleared and read every second, where a chart is
+    /// all that comes of it.
+    pub fn coarse() -> Self {
+        Self::with_digits(2)
+    }
+
+    fn with_digits(digits: u8) -> Self {
+        #[expect(clippy::expect_used, reason = "1..=an hour with 2 or 3 digits is within the documented bounds")]
+        let histogram = Histogram::new_with_bounds(1, HOUR, digits).expect("constant bounds");
+        Self { histogram }
+    }
+
     /// Counts one latency.
     pub fn record(&mut self, nanoseconds: u64) {
         self.histogram.saturating_record(nanoseconds.min(HOUR));

@@ -37,8 +37,10 @@ pub struct Recorder {
     events: u64,
 }
 
-/// A chunk ends when its frames span so much.
+/// A chunk ends when its frames span so much,
 const SPAN: Duration = Duration::from_millis(750);
+/// and are at least so many: on the virtual clock at a low rate a frame may span seconds.
+const FEW: usize = 8;
 /// Or are so many.
 const FRAMES: usize = 64;
 /// Or have so many events, or calls, counted in eighths.
@@ -109,7 +111,7 @@ impl Recorder {
         // The first frame is written at once: from then on there is something to show.
         let full = self.chunks.len() == 1
             || self.frames.len() >= FRAMES
-            || self.frames.first().is_some_and(|first| at.since(first.at) >= SPAN);
+            || self.frames.len() >= FEW && self.frames.first().is_some_and(|first| at.since(first.at) >= SPAN);
         if full { self.flush() } else { Ok(()) }
     }
 

@@ -6,7 +6,7 @@ use super::config::SloConfig;
 use super::counters::{Counters, Observation};
 use super::error::SloError;
 use super::slos::{PolicyAction, SloCommand, Slos};
-use super::view::SlosView;
+use super::view::{ServiceLevel, SlosView};
 use crate::domain::{Kind, Payload, RuleSet, Source, Timestamp};
 use crate::pipeline::{Context, Middleware, Outbox};
 
@@ -72,6 +72,11 @@ impl SloMiddleware {
     /// How many times faster than allowed each budget burned lately.
     pub fn burn_rates(&mut self, now: Timestamp) -> Vec<Option<f64>> {
         self.slos.burn_rates(now)
+    }
+
+    /// Each objective's figures.
+    pub fn levels(&mut self, now: Timestamp) -> Vec<ServiceLevel> {
+        self.slos.levels(now)
     }
 
     /// As it is shown.

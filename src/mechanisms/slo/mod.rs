@@ -52,4 +52,4 @@ pub use ring::{Cell, Ratio, Ring};
 pub use rota::{Engineer, OnCallConfig, Override, Rota, Turn};
 pub use slos::{PolicyAction, SloCommand, Slos};
 pub use spec::{Budgeting, BurnRule, Factor, Indicator, NotASpan, Op, SloSpec, Span, Unit, Window, percent, shorthand};
-pub use view::{LinkView, RuleView, SloView, SlosView};
+pub use view::{LinkView, RuleView, ServiceLevel, SloView, SlosView};

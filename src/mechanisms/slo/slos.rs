@@ -13,7 +13,7 @@ use super::message::{self, Facts, sentence};
 use super::rota::Rota;
 use super::spec::{Budgeting, BurnRule, Indicator, SloSpec, shorthand};
 use super::tracker::{Budget, Meter, Tracker};
-use super::view::{LinkView, RuleView, SloView, SlosView, tier};
+use super::view::{LinkView, RuleView, ServiceLevel, SloView, SlosView, tier};
 use crate::domain::time::nanos;
 use crate::domain::{Kind, Payload, Timestamp};
 use crate::pipeline::Outbox;
@@ -462,6 +462,19 @@ impl Slos {
         self.advance(now);
         let second = self.second;
         self.trackers.iter_mut().map(|tracker| tracker.burn_rate(second)).collect()
+    }
+
+    /// Each objective's figures.
+    pub fn levels(&mut self, now: Timestamp) -> Vec<ServiceLevel> {
+        self.advance(now);
+        let (second, active) = (self.second, &self.active);
+        let level = |tracker: &mut Tracker| ServiceLevel {
+            name: tracker.spec.name.clone(),
+            burn_rate: tracker.burn_rate(second),
+            budget_left: tracker.budget(second).left,
+            alerting: active.iter().any(|alert| alert.slo == tracker.spec.name),
+        };
+        self.trackers.iter_mut().map(level).collect()
     }
 
     /// As it is shown.

@@ -6,6 +6,19 @@ use super::alert::{Alert, Severity};
 use super::ring::Ratio;
 use crate::domain::Timestamp;
 
+/// A service level at a moment: what decisions are made by, without what is there to be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceLevel {
+    /// The objective's name.
+    pub name: String,
+    /// How many times faster than allowed its budget burns; `None` with nothing counted.
+    pub burn_rate: Option<f64>,
+    /// The share of its budget that is left.
+    pub budget_left: f64,
+    /// Whether it has an alert that has not been resolved.
+    pub alerting: bool,
+}
+
 /// An objective, as it is shown. Spans are of the engine's clock, whatever the time scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SloView {
