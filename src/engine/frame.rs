@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Engine;
 use super::clock::ClockKind;
 use super::command::Command;
 use super::director::{DrillView, ScenarioView};
 use super::tally::{Counts, Recent, Sample};
+use crate::domain::time::nanos;
 use crate::domain::{Event, Timestamp};
 use crate::mechanisms::auth::{AuthView, Role};
 use crate::mechanisms::breaker::{BreakerView, CallBlock};
@@ -18,7 +20,7 @@ use crate::mechanisms::slo::SlosView;
 use crate::pipeline::chain::LayerView;
 use crate::pipeline::timing::LatencyView;
 use crate::records::journal::JournalView;
-use crate::records::ledger::LedgerView;
+use crate::records::ledger::{Ledger, LedgerView};
 use crate::telemetry::traces::TracesView;
 
 /// What does not change in a session.
@@ -132,4 +134,69 @@ pub struct Frame {
     pub instructions: Vec<Instruction>,
     /// The subsystems.
     pub snapshot: Snapshot,
+}
+
+impl Engine {
+    /// A snapshot and what happened since the last one.
+    pub fn frame(&mut self) -> Frame {
+        let sequence = self.frames;
+        self.frames += 1;
+        Frame {
+            sequence,
+            at: self.now,
+            events: self.out.take(),
+            events_made: self.out.made(),
+            samples: std::mem::take(&mut self.samples),
+            calls: self.mechanisms.breaker.take_calls(),
+            turn: self.turns,
+            instructions: std::mem::take(&mut self.instructions),
+            snapshot: self.snapshot(),
+        }
+    }
+
+    /// Every subsystem now.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let now = self.now;
+        let drill = self.drill();
+        let in_flight = self.under_way() as u64;
+        let rules = &self.rules;
+        let mechanisms = &mut self.mechanisms;
+        let recent = self.tally.recent().map(|(at, evaluation)| Recent {
+            at,
+            sequence: evaluation.sequence,
+            number: evaluation.number,
+            output: evaluation.shown(rules),
+            outcome: evaluation.outcome,
+            error: evaluation.error,
+            correct: evaluation.correct,
+            source: evaluation.source,
+            duration_ns: nanos(evaluation.duration),
+            faults: evaluation.faults,
+            attempts: evaluation.attempts,
+        });
+        Snapshot {
+            paused: self.paused,
+            finished: self.finished,
+            rate: self.arrivals.rate,
+            in_flight,
+            counts: *self.tally.counts(),
+            latency: mechanisms.timing.view(),
+            pipeline: self.chain.view(),
+            auth: mechanisms.auth.view(),
+            flags: mechanisms.flags.view(),
+            limiter: mechanisms.limiter.view(now),
+            bulkhead: mechanisms.bulkhead.view(now),
+            retry: mechanisms.retry.view(now),
+            breakers: mechanisms.breaker.view(now),
+            chaos: mechanisms.chaos.view(),
+            cache: mechanisms.cache.view(),
+            journal: mechanisms.journal.view(),
+            i18n: mechanisms.translator.view(),
+            slos: mechanisms.slo.view(now),
+            ledger: self.ledger.as_ref().map(Ledger::view).unwrap_or_default(),
+            traces: mechanisms.traces.view(&self.chain),
+            drill,
+            recent: recent.collect(),
+        }
+    }
 }

@@ -19,13 +19,18 @@
 //! ```
 
 pub mod agreement;
+mod check;
 pub mod clock;
 pub mod command;
 pub mod director;
+mod drill;
 pub mod drive;
+mod evaluate;
 pub mod frame;
 mod inflight;
 mod mechanisms;
+mod options;
+mod orders;
 mod results;
 pub mod seed;
 mod service_time;
@@ -39,208 +44,39 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use check::{Check, Checked};
 pub use clock::{ClockKind, WallClock};
 pub use command::{Command, Refusal};
 pub use director::{Director, Playbook};
 pub use frame::{Frame, Instruction, SessionInfo, Snapshot};
+pub use options::{Authenticated, EngineError, Options};
 pub use seed::Seed;
 pub use settings::Settings;
 pub use workload::{InputError, Workload, WorkloadKind};
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::classification::Classifier;
-use crate::domain::rules::{RuleError, divides};
-use crate::domain::time::nanos;
-use crate::domain::{
-    Classification, ErrorCode, Evaluation, Event, EventMask, Kind, Outcome, Payload, ResultId, Rule, RuleMask, RuleSet,
-    Source, Timestamp,
-};
-use crate::mechanisms::auth::Role;
-use crate::mechanisms::chaos::ChaosCommand;
+use crate::domain::{Evaluation, Event, EventMask, Kind, Payload, ResultId, Rule, RuleMask, RuleSet, Timestamp};
 use crate::mechanisms::flags::flagd::Definitions;
 use crate::mechanisms::flags::{FlagsCommand, FlagsError, FlagsMiddleware};
-use crate::mechanisms::i18n::I18nCommand;
 use crate::mechanisms::limits::RetryMiddleware;
 use crate::mechanisms::slo::{PolicyAction, ServiceLevel};
-use crate::mechanisms::strategy::{Answer, Plan, Strategy, strategy};
+use crate::mechanisms::strategy::{Strategy, strategy};
 use crate::pipeline::chain::Stopwatch;
 use crate::pipeline::dependency::Dependencies;
 use crate::pipeline::timing::Latencies;
-use crate::pipeline::{Chain, Context, Flow, Outbox};
-use crate::records::ledger::{Header, Kept, Ledger, Mining, Start};
-use director::{Direction, DrillView, Moment};
-use inflight::{InFlight, Slot};
+use crate::pipeline::{Chain, Context, Outbox};
+use crate::records::ledger::{Header, Kept, Ledger, Mining};
+use director::DrillView;
+use drill::drill_name;
+use inflight::InFlight;
 use mechanisms::Mechanisms;
 use results::Results;
 use seed::Stream;
 use service_time::ServiceTime;
-use tally::{Counts, Recent, Sample, Tally};
-use workload::Next;
-
-/// Why an engine cannot be made of its settings.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant is the error of the room that it names")]
-pub enum EngineError {
-    #[error("rules: {0}")]
-    Rules(#[from] RuleError),
-    #[error(transparent)]
-    Traces(#[from] crate::telemetry::traces::TracesError),
-    #[error(transparent)]
-    Auth(#[from] crate::mechanisms::auth::PermissionError),
-    #[error(transparent)]
-    Flags(#[from] crate::mechanisms::flags::FlagsError),
-    #[error(transparent)]
-    Breaker(#[from] crate::mechanisms::breaker::BreakerError),
-    #[error(transparent)]
-    Limits(#[from] crate::mechanisms::limits::LimitsError),
-    #[error(transparent)]
-    Validation(#[from] crate::pipeline::validation::EmptyLimits),
-    #[error(transparent)]
-    Chaos(#[from] crate::mechanisms::chaos::ChaosError),
-    #[error(transparent)]
-    Cache(#[from] crate::mechanisms::cache::CacheError),
-    #[error(transparent)]
-    I18n(#[from] crate::mechanisms::i18n::I18nError),
-    #[error(transparent)]
-    Slo(#[from] crate::mechanisms::slo::SloError),
-    #[error(transparent)]
-    Ledger(#[from] crate::records::ledger::LedgerError),
-    #[error(transparent)]
-    Workload(#[from] workload::WorkloadError),
-    #[error(transparent)]
-    Dependencies(#[from] crate::pipeline::dependency::DependencyError),
-    #[error(transparent)]
-    ServiceTime(#[from] service_time::ServiceTimeError),
-    #[error("engine.max_concurrent_evaluations is {0}; it must be from 1 to 100000")]
-    Concurrency(usize),
-    #[error("engine.timeout_ms is 0; an evaluation needs at least 1 ms")]
-    Timeout,
-    #[error("workload.rate is {0}; it must be at most {MAX_RATE} a second, or 0 for as fast as they go")]
-    Rate(u32),
-}
-
-impl EngineError {
-    /// Its code.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Flags(error) => error.code(),
-            Self::Breaker(error) => error.code(),
-            Self::Limits(error) => error.code(),
-            Self::Chaos(error) => error.code(),
-            Self::Cache(error) => error.code(),
-            Self::I18n(error) => error.code(),
-            Self::Slo(error) => error.code(),
-            Self::Ledger(error) => error.code(),
-            Self::Workload(workload::WorkloadError::Range { .. }) => ErrorCode::InvalidRange,
-            _ => ErrorCode::Configuration,
-        }
-    }
-}
+use tally::{Counts, Sample, Tally};
 
 /// More evaluations a second than this are asked for with 0: as fast as they go.
 pub const MAX_RATE: u32 = 1_000_000;
-
-/// Who came in with a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Authenticated {
-    /// The name.
-    pub user: String,
-    /// The role.
-    pub role: Role,
-    /// The token's id.
-    pub token_id: String,
-}
-
-/// What a session is given beside its settings.
-pub struct Options {
-    /// The seed.
-    pub seed: Seed,
-    /// The wall clock; `None` for the virtual one.
-    pub wall: Option<WallClock>,
-    /// Numbers from outside, instead of the configured workload.
-    pub workload: Option<Workload>,
-    /// Kinds of events that somebody will look at.
-    pub events: EventMask,
-    /// How many events are kept until they are taken.
-    pub event_limit: usize,
-    /// Whether finished evaluations are kept until they are taken, in order of admission.
-    pub results: bool,
-    /// Whether what goes on the ledger is kept until it is taken.
-    pub leaves: bool,
-    /// Where the ledger goes on; from nothing by default.
-    pub ledger: Start,
-    /// Who came in with a token: that goes on record.
-    pub authenticated: Option<Authenticated>,
-    /// Whether frames tell what became of each call that reached a breaker.
-    pub calls: bool,
-    /// Whether finished evaluations are kept until they are taken, in order of completion: for journal and repository.
-    pub keep: bool,
-    /// Where the stopwatch's readings around each middleware go; only on the wall clock, and for a single evaluation.
-    pub readings: Option<trace::Readings>,
-    /// Flags to set before the start, `NAME=VALUE`.
-    pub flags: Vec<String>,
-    /// The flags of the file that the settings name.
-    pub definitions: Option<Definitions>,
-    /// Where game days come from.
-    pub playbook: Option<Arc<dyn Playbook>>,
-}
-
-impl Options {
-    /// On the virtual clock, with nobody looking.
-    pub fn simulated(seed: u64) -> Self {
-        Self {
-            seed: Seed(seed),
-            wall: None,
-            workload: None,
-            events: EventMask::NONE,
-            event_limit: 8_192,
-            results: false,
-            leaves: false,
-            ledger: Start::default(),
-            authenticated: None,
-            calls: false,
-            keep: false,
-            readings: None,
-            flags: Vec::new(),
-            definitions: None,
-            playbook: None,
-        }
-    }
-
-    /// On the wall clock, with nobody looking.
-    pub fn live(seed: Seed) -> Self {
-        Self { seed, wall: Some(WallClock::start()), ..Self::simulated(0) }
-    }
-}
-
-/// A check that the driver makes, side by side with others: does this rule match?
-#[derive(Debug, Clone, Copy)]
-pub struct Check {
-    slot: Slot,
-    ticket: u64,
-    rule: usize,
-    divisor: i64,
-    number: i64,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, Copy)]
-pub struct Checked {
-    slot: Slot,
-    ticket: u64,
-    matched: RuleMask,
-}
-
-impl Check {
-    /// Makes it.
-    pub fn make(self) -> Checked {
-        let hit = divides(self.divisor, self.number);
-        let matched = if hit { RuleMask::NONE.with(self.rule) } else { RuleMask::NONE };
-        Checked { slot: self.slot, ticket: self.ticket, matched }
-    }
-}
 
 /// When evaluations arrive.
 #[derive(Debug, Clone, Copy)]
@@ -332,14 +168,6 @@ const RENEWED_EARLY: Duration = Duration::from_secs(1);
 
 /// The intervals that are kept for the next frame, at least: an hour.
 const SAMPLES: usize = 3_600;
-
-/// As whom a game day commands.
-fn drill_name(scenario: &str) -> String {
-    format!("game day {scenario}")
-}
-
-/// Reads the wall clock at most this far behind schedule; arrivals that are longer overdue are not made up for.
-const BACKLOG: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Whether an engine can be made of these settings. It is made, so that this cannot say another thing than
@@ -646,211 +474,6 @@ impl Engine {
         done
     }
 
-    /// Takes the next number in; whether there was one.
-    fn admit(&mut self) -> bool {
-        match self.workload.draw() {
-            Next::Number(number) => {
-                self.steps = self.steps.saturating_sub(1);
-                let intended = if self.paused { self.now } else { self.arrivals.next(self.now) };
-                self.arrivals.count += 1;
-                if self.wall.is_some() && self.now.since(self.arrivals.next(self.now)) > BACKLOG {
-                    self.arrivals.restart(self.now);
-                }
-                self.begin(number, intended);
-                true
-            }
-            Next::Later => {
-                self.ask_again = self.now + Duration::from_millis(1);
-                false
-            }
-            Next::End => {
-                self.stopping = true;
-                false
-            }
-            Next::Broken(error) => {
-                self.input_error = Some(error);
-                self.stopping = true;
-                false
-            }
-        }
-    }
-
-    fn begin(&mut self, number: i64, intended: Timestamp) {
-        let sequence = self.sequence;
-        self.sequence += 1;
-        if let Some(results) = &mut self.results {
-            results.expect();
-        }
-        self.out.emit(Kind::NumberProcessingStarted, || Payload::NumberProcessingStarted { number, sequence });
-        let mut context = Context::new(sequence, number, self.rules.all(), self.now);
-        context.intended = intended;
-        context.dependency = self.dependencies.of(number);
-        // Reading a clock around each middleware is for a sample of the evaluations only, and only on the wall clock.
-        let wall = self.wall.filter(|_| sequence.is_multiple_of(Chain::SAMPLE) || self.chain.traces(sequence));
-        let read = wall.map(|clock| self.reading(clock));
-        let stopwatch = read.as_ref().map(|read| read as Stopwatch<'_>);
-        let flow = self.chain.enter(&mut self.mechanisms, &mut context, &mut self.out, stopwatch);
-        self.go(context, flow, stopwatch);
-    }
-
-    /// Reads the clock, and writes each reading down where that is asked for.
-    fn reading(&self, clock: WallClock) -> impl Fn() -> u64 + use<> {
-        let readings = self.readings.clone();
-        move || {
-            let now = clock.now().as_nanos();
-            if let Some(readings) = &readings {
-                readings.note(now);
-            }
-            now
-        }
-    }
-
-    /// On with an evaluation that has come in as far as `flow` says.
-    #[inline]
-    fn go(&mut self, mut context: Context, flow: Flow, stopwatch: Option<Stopwatch<'_>>) {
-        let number = context.number;
-        let (answer, checks, service) = match flow {
-            Flow::Wait => {
-                self.parked.push_back(context);
-                return;
-            }
-            // What is refused or cached takes time too, or virtual time would stand still while a breaker is open.
-            Flow::Finish if self.wall.is_none() => (None, RuleMask::NONE, self.service_time.shortest()),
-            Flow::Finish => (None, RuleMask::NONE, Duration::ZERO),
-            Flow::Continue => self.ask(number, context.rules),
-        };
-        let wait = context.delay + service;
-        if wait.is_zero() && checks.is_empty() {
-            let at = self.wall.map_or(self.now, |clock| clock.now());
-            self.complete(&mut context, answer, at, stopwatch);
-            return;
-        }
-        if wait > self.timeout {
-            context.fail(Outcome::TimedOut, ErrorCode::CallTimeout);
-        }
-        let due = self.now + wait.min(self.timeout);
-        let (slot, ticket) = self.inflight.put(context, answer.unwrap_or_default(), checks.count(), due);
-        for rule in checks.indices() {
-            if let Some(divisor) = self.rules.rules().get(rule).map(|rule| rule.divisor) {
-                self.checks.push(Check { slot, ticket, rule, divisor, number });
-            }
-        }
-    }
-
-    /// Asks the strategy: an answer, or the checks that the driver must make for it, and how long it takes. On the
-    /// virtual clock checks are made here and take as long as the slowest of them.
-    fn ask(&mut self, number: i64, on: RuleMask) -> (Option<Answer>, RuleMask, Duration) {
-        let simulated = self.wall.is_none();
-        match self.strategy.plan(number, on) {
-            Plan::Answered(answer) => {
-                let service = if simulated { self.service_time.draw() } else { Duration::ZERO };
-                (Some(answer), RuleMask::NONE, service)
-            }
-            Plan::Concurrent(checks) if simulated => {
-                let slowest = (0..checks.count()).map(|_| self.service_time.draw()).max().unwrap_or_default();
-                let answer = Answer { matched: self.rules.matches(number, checks), confidence: None };
-                (Some(answer), RuleMask::NONE, slowest)
-            }
-            Plan::Concurrent(checks) => (None, checks, Duration::ZERO),
-        }
-    }
-
-    /// The answer has come, or the evaluation ended without one.
-    fn complete(
-        &mut self,
-        context: &mut Context,
-        answer: Option<Answer>,
-        at: Timestamp,
-        stopwatch: Option<Stopwatch<'_>>,
-    ) {
-        self.now = self.now.max(at);
-        self.out.now = self.now;
-        context.complete(self.now);
-        if let Some(answer) = answer
-            && context.outcome == Outcome::Ok
-            && context.source == Source::None
-        {
-            context.answer(answer.matched, Source::Strategy);
-            context.confidence = answer.confidence;
-            self.tell_rules(context);
-        }
-        if context.attempt == 0 || !self.goes_on(context, stopwatch) {
-            self.end(context, stopwatch);
-        }
-    }
-
-    /// No attempt will follow.
-    fn end(&mut self, context: &mut Context, stopwatch: Option<Stopwatch<'_>>) {
-        self.chain.leave(&mut self.mechanisms, context, &mut self.out, stopwatch);
-        self.mechanisms.timing.count(context);
-        let evaluation = context.finish();
-        self.tally.record(self.now, &evaluation, self.watched);
-        let response = self.now.since(context.intended);
-        self.responses.record(nanos(response));
-        self.tell_result(&evaluation);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.evaluation(&evaluation, self.now);
-        }
-        if let Some(director) = &mut self.director {
-            director.observe(self.now, &evaluation, response);
-            self.direct();
-        }
-        if let Some(kept) = &mut self.kept {
-            kept.push((self.now, evaluation.clone()));
-        }
-        if let Some(results) = &mut self.results {
-            results.put(evaluation);
-        }
-        if self.mechanisms.slo.has_actions() {
-            self.keep_budget_policy();
-        }
-    }
-
-    fn tell_rules(&mut self, context: &Context) {
-        if !(self.out.wants(Kind::RuleMatched) || self.out.wants(Kind::RuleNotMatched)) {
-            return;
-        }
-        let number = context.number;
-        for (index, rule) in self.rules.rules().iter().enumerate().filter(|(index, _)| context.rules.contains(*index)) {
-            if context.matched.contains(index) {
-                let (rule, label) = (rule.name.clone(), rule.label.clone());
-                self.out.emit(Kind::RuleMatched, || Payload::RuleMatched { number, rule, label });
-            } else {
-                let rule = rule.name.clone();
-                self.out.emit(Kind::RuleNotMatched, || Payload::RuleNotMatched { number, rule });
-            }
-        }
-    }
-
-    fn tell_result(&mut self, evaluation: &Evaluation) {
-        let Evaluation { number, sequence, outcome, error, .. } = *evaluation;
-        if let Some(code) = error {
-            self.out.emit(Kind::ErrorOccurred, || Payload::ErrorOccurred {
-                number: Some(number),
-                code,
-                error: code.meaning().to_owned(),
-            });
-        }
-        self.out.emit(Kind::NumberProcessed, || Payload::NumberProcessed {
-            number,
-            sequence,
-            output: evaluation.shown(&self.rules),
-            outcome,
-        });
-        if outcome == Outcome::Ok {
-            match self.classifier.classify(evaluation.matched) {
-                Classification::Fizz => self.out.emit(Kind::FizzDetected, || Payload::FizzDetected { number }),
-                Classification::Buzz => self.out.emit(Kind::BuzzDetected, || Payload::BuzzDetected { number }),
-                Classification::FizzBuzz => {
-                    self.out.emit(Kind::FizzBuzzDetected, || Payload::FizzBuzzDetected { number });
-                }
-                Classification::Plain => {
-                    self.out.emit(Kind::PlainNumberDetected, || Payload::PlainNumberDetected { number });
-                }
-            }
-        }
-    }
-
     /// Puts what happened since the last look on the ledger, and tells of the blocks that were closed.
     fn tell_blocks(&mut self) {
         let Some(ledger) = &mut self.ledger else { return };
@@ -900,80 +523,6 @@ impl Engine {
         }
     }
 
-    fn moment(&self) -> Moment<'_> {
-        let (chaos_level, armed) = self.mechanisms.chaos.armed();
-        Moment {
-            // While the session is paused no time passes for a game day, whatever else looks at the clock.
-            now: self.paused_at.unwrap_or(self.now),
-            counts: self.tally.counts(),
-            breaker_trips: self.mechanisms.breaker.trips(),
-            breakers_open: self.mechanisms.breaker.open(self.now),
-            alerts_fired: self.mechanisms.slo.fired(),
-            chaos_level,
-            armed,
-            injections_active: self.mechanisms.chaos.active() as u32,
-            injections: self.mechanisms.chaos.injections(),
-            cache: self.mechanisms.cache.looked_up(),
-            retries: self.mechanisms.retry.retries(),
-            levels: &self.levels,
-            state: &self.mechanisms,
-        }
-    }
-
-    fn read_levels(&mut self) {
-        self.levels = self.mechanisms.slo.levels(self.now);
-    }
-
-    /// Asks the running game day what is to be done, and does it.
-    fn direct(&mut self) {
-        let Some(mut director) = self.director.take() else { return };
-        let mut commands = Vec::new();
-        let direction = director.direct(&self.moment(), &mut commands);
-        self.carry_out(&mut *director, commands);
-        match direction {
-            Direction::Continue => self.director = Some(director),
-            Direction::Done => self.end_drill(&mut *director),
-        }
-    }
-
-    fn carry_out(&mut self, director: &mut dyn Director, commands: Vec<Command>) {
-        for decided in director.decided() {
-            self.out.emit(Kind::GamedayExpectationDecided, || Payload::GamedayExpectationDecided {
-                scenario: director.scenario().to_owned(),
-                expectation: decided.text,
-                held: decided.standing == director::Standing::Held,
-                actual: decided.actual,
-            });
-        }
-        if commands.is_empty() {
-            return;
-        }
-        let by = drill_name(director.scenario());
-        for command in commands {
-            // What a validated scenario asks for is refused only if an operator got in its way; that is on record.
-            let _ = self.carry(&by, None, command);
-        }
-    }
-
-    fn end_drill(&mut self, director: &mut dyn Director) {
-        let view = director.view();
-        self.out.emit(Kind::ChaosGamedayEnded, || Payload::ChaosGamedayEnded {
-            scenario: view.scenario.clone(),
-            verdict: view.verdict.text().to_owned(),
-            phases_completed: view.phases.iter().filter(|phase| phase.ended.is_some()).count() as u32,
-        });
-        let by = format!("game day {}", view.scenario);
-        // The expectations stand before the verdict that follows from them.
-        self.tell_blocks();
-        if let Some(ledger) = &mut self.ledger {
-            ledger.command(self.now, &by, "", "\"verdict\"", &format!("{}: {}", view.verdict.text(), view.reason));
-        }
-        self.drill = Some(view);
-        if self.stop_after_drill {
-            self.halt();
-        }
-    }
-
     fn finish_if_done(&mut self) {
         if self.finished || !self.stopping || self.under_way() > 0 {
             return;
@@ -993,243 +542,11 @@ impl Engine {
         self.finished = true;
     }
 
-    /// Ends the running game day's faults; it goes on only to see whether the steady state is back.
-    fn abort_drill(&mut self, by: &str) -> bool {
-        let Some(mut director) = self.director.take() else { return false };
-        let mut commands = Vec::new();
-        director.abort(by, &self.moment(), &mut commands);
-        self.carry_out(&mut *director, commands);
-        self.director = Some(director);
-        if self.paused || self.stopping {
-            // Nothing will be evaluated that could show whether the steady state is back.
-            self.close_drill(by);
-        } else {
-            self.direct();
-        }
-        true
-    }
-
-    /// Ends the running game day here and now.
-    fn close_drill(&mut self, by: &str) {
-        let Some(mut director) = self.director.take() else { return };
-        let mut commands = Vec::new();
-        director.close(by, &self.moment(), &mut commands);
-        self.carry_out(&mut *director, commands);
-        self.end_drill(&mut *director);
-    }
-
-    /// Carries out a command of the program itself (a game day's, a signal's) at the engine's present moment. Every
-    /// command and its answer go on the ledger.
-    ///
-    /// # Errors
-    /// [`Refusal`] with the reason; nothing has changed then.
-    pub fn apply(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
-        self.apply_as(by, None, command)
-    }
-
-    /// Carries out an operator's command, if that role may give it; what it may not is put on record as well.
-    ///
-    /// # Errors
-    /// [`Refusal`] with the reason; nothing has changed then.
-    pub fn apply_as(&mut self, by: &str, role: Option<Role>, command: Command) -> Result<String, Refusal> {
-        self.note(by, role, Some(command.clone()));
-        let result = self.carry(by, role, command);
-        self.finish_if_done();
-        result
-    }
-
-    /// Ends the session because whoever took its results is gone.
-    fn cut_short(&mut self) {
-        self.note("the end of its results", None, None);
-        self.halt();
-        self.finish_if_done();
-    }
-
-    fn note(&mut self, by: &str, role: Option<Role>, command: Option<Command>) {
-        if self.watched {
-            self.instructions.push(Instruction { turn: self.turns, by: by.to_owned(), role, command });
-        }
-    }
-
-    /// On the virtual clock: goes on until so many steps were made since the start, or nothing is left to be done.
-    pub fn run_to_turn(&mut self, turn: u64) {
-        self.last_turn = turn;
-        self.advance(Timestamp::MAX.before(Duration::from_nanos(1)), usize::MAX);
-        self.last_turn = u64::MAX;
-    }
-
-    /// On the virtual clock: goes on to where an instruction was given, and follows it as it was followed then.
-    pub fn repeat(&mut self, instruction: &Instruction) {
-        self.run_to_turn(instruction.turn);
-        match &instruction.command {
-            // Whether it was refused is among the events.
-            Some(command) => drop(self.apply_as(&instruction.by, instruction.role, command.clone())),
-            None => self.cut_short(),
-        }
-    }
-
-    /// As [`Engine::apply`], but the session goes on: a game day that is closed with it has several commands to give.
-    fn carry(&mut self, by: &str, role: Option<Role>, command: Command) -> Result<String, Refusal> {
-        if let Some(clock) = self.wall {
-            self.now = self.now.max(clock.now());
-        }
-        self.out.now = self.now;
-        let text = command.text();
-        let denied = role.and_then(|role| role.refusal(command.duty()));
-        let result = match denied {
-            Some(reason) => Err(Refusal(reason)),
-            None => self.execute(by, command),
-        };
-        // What a command brought about stands before it: it happened while it was carried out.
-        self.tell_blocks();
-        let answer = match &result {
-            Ok(answer) => answer.clone(),
-            Err(refusal) => format!("refused: {refusal}"),
-        };
-        if let Some(ledger) = &mut self.ledger {
-            ledger.command(self.now, by, role.map_or("", Role::name), &text, &answer);
-        }
-        self.tell_blocks();
-        let by = by.to_owned();
-        match &result {
-            Ok(_) => self.out.emit(Kind::CommandAccepted, || Payload::CommandAccepted { command: text, by, answer }),
-            Err(refusal) => self.out.emit(Kind::CommandRefused, || Payload::CommandRefused {
-                command: text,
-                by,
-                reason: refusal.0.clone(),
-            }),
-        }
-        result
-    }
-
-    fn execute(&mut self, by: &str, command: Command) -> Result<String, Refusal> {
-        let now = self.now;
-        let refuse = |error: &dyn std::fmt::Display| Refusal(error.to_string());
-        if self.finished {
-            return Err(Refusal("the session is over".into()));
-        }
-        match command {
-            Command::Pause => {
-                self.paused = true;
-                self.paused_at.get_or_insert(now);
-                self.steps = 0;
-                Ok("paused".into())
-            }
-            Command::Resume => {
-                self.paused = false;
-                self.arrivals.restart(now);
-                if let (Some(since), Some(director)) = (self.paused_at.take(), &mut self.director) {
-                    director.shift(now.since(since));
-                }
-                Ok("running".into())
-            }
-            Command::Step { count } if !self.paused => {
-                Err(Refusal(format!("only a paused session can be stepped; pause it before stepping {count}")))
-            }
-            Command::Step { count } => {
-                self.steps = self.steps.saturating_add(count.max(1));
-                Ok(format!("{} evaluations are let in", count.max(1)))
-            }
-            Command::SetRate { per_second } if per_second > MAX_RATE => {
-                Err(Refusal(format!("a rate is at most {MAX_RATE} a second; 0 is as fast as they go")))
-            }
-            Command::SetRate { per_second } => {
-                self.arrivals.rate = per_second;
-                self.arrivals.restart(now);
-                Ok(match per_second {
-                    0 => "evaluations come as fast as they go".into(),
-                    rate => format!("{rate} evaluations a second"),
-                })
-            }
-            Command::Limiter(command) => {
-                self.mechanisms.limiter.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Bulkhead(command) => {
-                self.mechanisms.bulkhead.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Retry(command) => {
-                self.mechanisms.retry.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Breaker(command) => {
-                self.mechanisms.breaker.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Flags(command) => {
-                self.mechanisms.flags.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Cache(command) => Ok(self.mechanisms.cache.command(command, now, &mut self.out)),
-            Command::Chaos(command) => {
-                self.mechanisms.chaos.command(&command, by, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::Slo(command) => {
-                self.mechanisms.slo.command(&command, by, now, &mut self.out).map_err(|error| refuse(&error))
-            }
-            Command::I18n(command) => {
-                let answer = self.mechanisms.translator.command(&command, &mut self.out);
-                if let (Ok(_), I18nCommand::SetLocale { locale }) = (&answer, &command) {
-                    self.mechanisms.flags.attribute("locale", locale);
-                }
-                answer.map_err(|error| refuse(&error))
-            }
-            Command::Ledger(command) => match &mut self.ledger {
-                Some(ledger) => ledger.order(&command).map_err(Refusal),
-                None => Err(Refusal("no ledger is kept: blockchain.enabled is false".into())),
-            },
-            Command::StartGameDay { name } => self.start_drill(&name),
-            Command::AbortGameDay => {
-                if self.abort_drill(by) {
-                    Ok("the game day is aborted and everything it injected is taken back".into())
-                } else {
-                    Err(Refusal("no game day is running".into()))
-                }
-            }
-            Command::ExtendGameDay => match &mut self.director {
-                Some(director) => director.extend().map_err(Refusal),
-                None => Err(Refusal("no game day is running".into())),
-            },
-            Command::Stop => {
-                self.halt();
-                Ok("the session ends".into())
-            }
-        }
-    }
-
-    fn start_drill(&mut self, name: &str) -> Result<String, Refusal> {
-        if let Some(director) = &self.director {
-            return Err(Refusal(format!("game day {} is running; abort it first", director.scenario())));
-        }
-        let Some(playbook) = self.playbook.clone() else {
-            return Err(Refusal("this session has no game days".into()));
-        };
-        self.read_levels();
-        if let Some(reason) = self.mechanisms.slo.refuses_game_days(self.now) {
-            return Err(Refusal(reason));
-        }
-        let director = playbook.start(name, &self.moment()).map_err(Refusal)?;
-        let scenario = director.scenario().to_owned();
-        self.out.emit(Kind::ChaosGamedayStarted, || Payload::ChaosGamedayStarted { scenario: scenario.clone() });
-        self.director = Some(director);
-        self.direct();
-        Ok(format!("game day {scenario} begins"))
-    }
-
     /// Puts the answers for these numbers into the cache, the last ones as far as it has room: before the first
     /// evaluation, for a cache that shall not begin cold.
     pub fn warm(&mut self, numbers: &[i64]) {
         self.out.now = self.now;
         self.mechanisms.cache.warm_with(numbers, self.now, &mut self.out);
-    }
-
-    /// Ends the session once the running game day has come to its verdict.
-    pub const fn stop_after_drill(&mut self) {
-        self.stop_after_drill = true;
-    }
-
-    /// Takes back whatever fault injection does now: for drivers that end a session from outside.
-    pub fn disarm(&mut self, by: &str) {
-        self.close_drill(by);
-        if self.mechanisms.chaos.armed().0 != 0 || self.mechanisms.chaos.active() > 0 {
-            let _ = self.apply(by, Command::Chaos(ChaosCommand::RevertAll));
-        }
     }
 
     /// What callers waited, counted from the moment at which each evaluation was meant to begin: an engine that falls
@@ -1300,69 +617,6 @@ impl Engine {
     /// The ledger's head, if there is a ledger: the size of its tree and the root.
     pub fn ledger_head(&self) -> Option<String> {
         self.ledger.as_ref().map(Ledger::head)
-    }
-
-    /// A snapshot and what happened since the last one.
-    pub fn frame(&mut self) -> Frame {
-        let sequence = self.frames;
-        self.frames += 1;
-        Frame {
-            sequence,
-            at: self.now,
-            events: self.out.take(),
-            events_made: self.out.made(),
-            samples: std::mem::take(&mut self.samples),
-            calls: self.mechanisms.breaker.take_calls(),
-            turn: self.turns,
-            instructions: std::mem::take(&mut self.instructions),
-            snapshot: self.snapshot(),
-        }
-    }
-
-    /// Every subsystem now.
-    pub fn snapshot(&mut self) -> Snapshot {
-        let now = self.now;
-        let drill = self.drill();
-        let in_flight = self.under_way() as u64;
-        let rules = &self.rules;
-        let mechanisms = &mut self.mechanisms;
-        let recent = self.tally.recent().map(|(at, evaluation)| Recent {
-            at,
-            sequence: evaluation.sequence,
-            number: evaluation.number,
-            output: evaluation.shown(rules),
-            outcome: evaluation.outcome,
-            error: evaluation.error,
-            correct: evaluation.correct,
-            source: evaluation.source,
-            duration_ns: nanos(evaluation.duration),
-            faults: evaluation.faults,
-            attempts: evaluation.attempts,
-        });
-        Snapshot {
-            paused: self.paused,
-            finished: self.finished,
-            rate: self.arrivals.rate,
-            in_flight,
-            counts: *self.tally.counts(),
-            latency: mechanisms.timing.view(),
-            pipeline: self.chain.view(),
-            auth: mechanisms.auth.view(),
-            flags: mechanisms.flags.view(),
-            limiter: mechanisms.limiter.view(now),
-            bulkhead: mechanisms.bulkhead.view(now),
-            retry: mechanisms.retry.view(now),
-            breakers: mechanisms.breaker.view(now),
-            chaos: mechanisms.chaos.view(),
-            cache: mechanisms.cache.view(),
-            journal: mechanisms.journal.view(),
-            i18n: mechanisms.translator.view(),
-            slos: mechanisms.slo.view(now),
-            ledger: self.ledger.as_ref().map(Ledger::view).unwrap_or_default(),
-            traces: mechanisms.traces.view(&self.chain),
-            drill,
-            recent: recent.collect(),
-        }
     }
 }
 
