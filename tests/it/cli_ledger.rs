@@ -64,7 +64,12 @@ fn a_ledger_is_shown_proved_verified_and_exported() {
     fs::copy(home.path("15.tlog-proof"), elsewhere.path("p")).unwrap();
     fs::copy(home.path("audit/verifier.key"), elsewhere.path("key")).unwrap();
     let held = done(elsewhere.run("ledger verify @p --key @key"));
-    assert!(held.contains("proof holds") && held.contains("\"number\":15"), "{held}");
+    assert!(held.contains("proof holds") && held.contains("256 evaluations") && held.contains("251 more"), "{held}");
+    let held = done(elsewhere.run("ledger verify @p --key @key --number 15"));
+    assert!(held.contains("\"number\":15,") && held.lines().count() == 2, "{held}");
+    let not = elsewhere.run("ledger verify @p --key @key --number 999999");
+    assert_eq!(not.code, 1, "{}{}", not.stdout, not.stderr);
+    assert!(not.stdout.contains("nothing was evaluated for 999999"), "{}", not.stdout);
     refused(&elsewhere.run("ledger verify @p"), 2, &["--key"]);
 
     let exported = done(home.run("ledger export --ledger @audit"));

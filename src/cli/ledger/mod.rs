@@ -21,7 +21,7 @@ use crate::records::files::Disk;
 use crate::records::journal::log::Reader as Journal;
 use crate::records::ledger::merkle::{prove_consistency, prove_inclusion};
 use crate::records::ledger::{
-    BLOCKS, CHECKPOINT, Checkpoint, ConsistencyProof, Entry, HONEST, InclusionProof, NoteSigner, Reader, Report,
+    BLOCKS, CHECKPOINT, Checkpoint, ConsistencyProof, Entry, HONEST, InclusionProof, NoteSigner, Reader, Report, Row,
     VERIFIER_KEY, VerifierKey, verify,
 };
 use crate::records::storage::{FileRepository, Repository, SqliteRepository};
@@ -35,7 +35,7 @@ Examples:
   fizzops ledger show --ledger audit
   fizzops ledger prove 17 --ledger audit --out pause.tlog-proof
   fizzops ledger prove --number 15 --ledger audit --out fifteen.tlog-proof
-  fizzops ledger verify fifteen.tlog-proof --key audit/verifier.key
+  fizzops ledger verify fifteen.tlog-proof --key audit/verifier.key --number 15
   cp audit/checkpoint kept; (later)
   fizzops ledger verify audit --checkpoint kept     nothing before the kept checkpoint was changed
   fizzops ledger witness --ledger audit --state w1.json --out cosigned
@@ -116,6 +116,9 @@ struct VerifyArgs {
     /// The checkpoint must be co-signed with this witness's public key (or the key in this file)
     #[arg(long, value_name = "KEY|FILE")]
     witness_key: Option<String>,
+    /// Of the entry that a proof is about, show what was evaluated for this number; 1 if nothing was
+    #[arg(long, allow_hyphen_values = true)]
+    number: Option<i64>,
 }
 
 impl Place {
@@ -398,6 +401,7 @@ fn check_proof(args: &VerifyArgs, file: &Path) -> Result<Exit, Failure> {
     let folder = args.place.ledger.as_deref();
     let (key, _) = args.place.key(folder)?;
     let failed = |error: crate::records::ledger::ProofFileError| broken(file, error.code(), &error);
+    let mut exit = Exit::Done;
     let (text, note) = if bytes.starts_with(b"old ") {
         let proof = ConsistencyProof::parse(&bytes).map_err(failed)?;
         let old = args.checkpoint.as_deref().ok_or_else(|| {
@@ -411,12 +415,42 @@ fn check_proof(args: &VerifyArgs, file: &Path) -> Result<Exit, Failure> {
         let entry = proof.entry.clone().ok_or_else(|| Failure::usage("the proof has no entry in it to check"))?;
         let checkpoint = proof.verify(&entry, &key).map_err(failed)?;
         let place = format!("entry {} of {} leaves of {}", proof.index, checkpoint.size, checkpoint.origin);
-        (format!("proof holds: {place}\n{}\n", details(&entry)), proof.checkpoint)
+        let (rows, shown) = contents(&entry, args.number);
+        if shown == 0 {
+            exit = Exit::NotHeld;
+        }
+        (format!("proof holds: {place}, {}\n{rows}", told(&entry)), proof.checkpoint)
     };
     if let Some(witness) = &args.witness_key {
         public_key(witness)?.verify(&note).map_err(|error| broken(file, error.code(), &error))?;
     }
-    super::output::print(&text)
+    super::output::print(&text).map(|_| exit)
+}
+
+/// So many evaluations of an entry are shown when none is asked for by its number.
+const SHOWN: usize = 5;
+
+/// What is in an entry: its evaluations of `number`, or its first ones, a line of JSON each; and how many are shown.
+fn contents(entry: &[u8], number: Option<i64>) -> (String, usize) {
+    let Ok(Entry::Evaluations { rows, .. }) = Entry::decode(entry) else {
+        let text = number.map(|number| format!("nothing was evaluated for {number} in it\n"));
+        return (text.unwrap_or_default(), usize::from(number.is_none()));
+    };
+    let line = |row: &Row| serde_json::to_string(row).unwrap_or_default() + "\n";
+    match number {
+        None => {
+            let mut text: String = rows.iter().take(SHOWN).map(line).collect();
+            if let Some(more) = rows.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+                text.push_str(&format!("and {more} more; --number N shows those of one number\n"));
+            }
+            (text, rows.len())
+        }
+        Some(number) => {
+            let found: Vec<String> = rows.iter().filter(|row| row.number == number).map(line).collect();
+            let nothing = found.is_empty().then(|| format!("nothing was evaluated for {number} in it\n"));
+            (nothing.unwrap_or_else(|| found.concat()), found.len())
+        }
+    }
 }
 
 /// An entry, evaluation by evaluation.
