@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fizzops::domain::{Evaluation, Outcome, Output, RuleSet, Source, Timestamp};
+use fizzops::domain::{Evaluation, RuleSet, Source, Timestamp};
 use fizzops::engine::{Engine, Options, Seed, Settings, WorkloadKind};
 use fizzops::records::files::Disk;
 use fizzops::records::journal::log::{Log, LogConfig, Moment, Reader, Session};
@@ -63,21 +63,9 @@ fn engine(settings: &Settings, keep: bool) -> f64 {
 
 fn evaluation(sequence: u64, rules: &RuleSet) -> Evaluation {
     let number = (sequence.wrapping_mul(7_919) % 10_000) as i64 + 1;
-    let matched = rules.matches(number, rules.all());
     Evaluation {
-        sequence,
-        number,
-        outcome: Outcome::Ok,
-        error: None,
-        output: Output::of(matched),
-        matched,
-        correct: true,
         source: if sequence.is_multiple_of(3) { Source::Strategy } else { Source::Cache },
-        duration: Duration::from_nanos(300 + sequence % 200),
-        retry_after: None,
-        confidence: None,
-        faults: 0,
-        attempts: 0,
+        ..Evaluation::computed(sequence, number, rules, Duration::from_nanos(300 + sequence % 200))
     }
 }
 

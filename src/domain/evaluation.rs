@@ -166,6 +166,26 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The right answer to `number`, computed by these rules, as a service without any mechanism gives it.
+    pub fn computed(sequence: u64, number: i64, rules: &RuleSet, duration: Duration) -> Self {
+        let matched = rules.matches(number, rules.all());
+        Self {
+            sequence,
+            number,
+            outcome: Outcome::Ok,
+            error: None,
+            output: Output::of(matched),
+            matched,
+            correct: true,
+            source: Source::Strategy,
+            duration,
+            retry_after: None,
+            confidence: None,
+            faults: 0,
+            attempts: 0,
+        }
+    }
+
     /// Its name, in a session with this seed.
     pub const fn id(&self, seed: u64) -> ResultId {
         ResultId::new(seed, self.sequence)

@@ -119,7 +119,7 @@ mod tests {
 
     use super::super::log::{Log, LogConfig, Session};
     use super::*;
-    use crate::domain::{Evaluation, Output, RuleSet, Source, Timestamp};
+    use crate::domain::{Evaluation, RuleSet, Source, Timestamp};
     use crate::records::files::simulated::SimulatedDisk;
 
     proptest! {
@@ -139,21 +139,10 @@ mod tests {
             log.begin_session(Session { id, seed: 1, began: Timestamp::EPOCH, rules: Arc::clone(&rules) });
             let mut live = CurrentResults::default();
             for (sequence, number) in (0u64..).zip(&numbers) {
-                let matched = rules.matches(*number, rules.all());
+                let duration = std::time::Duration::from_nanos(sequence);
                 let evaluation = Evaluation {
-                    sequence,
-                    number: *number,
-                    outcome: Outcome::Ok,
-                    error: None,
-                    output: Output::of(matched),
-                    matched,
-                    correct: true,
                     source: if sequence % 3 == 0 { Source::Cache } else { Source::Strategy },
-                    duration: std::time::Duration::from_nanos(sequence),
-                    retry_after: None,
-                    confidence: None,
-                    faults: 0,
-                    attempts: 0,
+                    ..Evaluation::computed(sequence, *number, &rules, duration)
                 };
                 log.evaluation(Timestamp::from_nanos(sequence), &evaluation).unwrap();
                 if (sequence as usize).is_multiple_of(each) {

@@ -73,7 +73,7 @@ mod tests {
     use super::super::log::{Log, LogConfig, Session};
     use super::super::store::{Store, StoreConfig};
     use super::*;
-    use crate::domain::{Evaluation, Outcome, Output, RuleSet, Source, Timestamp};
+    use crate::domain::{Evaluation, RuleSet, Timestamp};
     use crate::records::files::simulated::SimulatedDisk;
 
     #[test]
@@ -95,22 +95,7 @@ mod tests {
         };
         for sequence in 0..600u64 {
             let number = (sequence * 7 % 50) as i64;
-            let matched = rules.matches(number, rules.all());
-            let evaluation = Evaluation {
-                sequence,
-                number,
-                outcome: Outcome::Ok,
-                error: None,
-                output: Output::of(matched),
-                matched,
-                correct: true,
-                source: Source::Strategy,
-                duration: Duration::from_nanos(sequence),
-                retry_after: None,
-                confidence: None,
-                faults: 0,
-                attempts: 0,
-            };
+            let evaluation = Evaluation::computed(sequence, number, &rules, Duration::from_nanos(sequence));
             appender.evaluations(vec![(Timestamp::from_nanos(sequence), evaluation)]).unwrap();
             if sequence % 100 == 99 {
                 // Rebuilt while it is written: whatever is there is consistent with itself.

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sqlite::{open, values};
 use super::{Shaper, StorageError};
-use crate::domain::{ErrorCode, Evaluation, Outcome, Output, RuleSet, Source, Timestamp};
+use crate::domain::{ErrorCode, Evaluation, RuleSet, Timestamp};
 
 /// Why the schema cannot be changed or trusted.
 #[derive(Debug, thiserror::Error)]
@@ -515,22 +515,8 @@ impl Migrator {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut new = 0;
             for number in from..=to {
-                let matched = rules.matches(number, rules.all());
-                let evaluation = Evaluation {
-                    sequence: number.cast_unsigned(),
-                    number,
-                    outcome: Outcome::Ok,
-                    error: None,
-                    output: Output::of(matched),
-                    matched,
-                    correct: true,
-                    source: Source::Strategy,
-                    duration: std::time::Duration::ZERO,
-                    retry_after: None,
-                    confidence: None,
-                    faults: 0,
-                    attempts: 0,
-                };
+                let evaluation =
+                    Evaluation::computed(number.cast_unsigned(), number, &rules, std::time::Duration::ZERO);
                 let mut result = shaper.shape(now, &evaluation);
                 result.id = format!("seed-{number}");
                 let values = values(&result, optional);

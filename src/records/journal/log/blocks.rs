@@ -439,22 +439,7 @@ pub(crate) mod tests {
         for sequence in 0..1_000u64 {
             // Zipf-like numbers, half a microsecond apart.
             let number = (sequence * 7_919 % 10_000) as i64;
-            let matched = rules.matches(number, rules.all());
-            let evaluation = Evaluation {
-                sequence,
-                number,
-                outcome: Outcome::Ok,
-                error: None,
-                output: Output::of(matched),
-                matched,
-                correct: true,
-                source: Source::Strategy,
-                duration: Duration::from_nanos(400 + sequence % 90),
-                retry_after: None,
-                confidence: None,
-                faults: 0,
-                attempts: 0,
-            };
+            let evaluation = Evaluation::computed(sequence, number, &rules, Duration::from_nanos(400 + sequence % 90));
             block.push(Timestamp::from_nanos(1_767_225_600_000_000_000 + sequence * 520), &evaluation);
         }
         let mut bytes = Vec::new();

@@ -23,21 +23,9 @@ fn session(seed: u64) -> Session {
 
 fn evaluation(sequence: u64, number: i64) -> Evaluation {
     let rules = RuleSet::classic();
-    let matched = rules.matches(number, rules.all());
     let mut evaluation = Evaluation {
-        sequence,
-        number,
-        outcome: Outcome::Ok,
-        error: None,
-        output: Output::of(matched),
-        matched,
-        correct: true,
         source: if number % 4 == 0 { Source::Cache } else { Source::Strategy },
-        duration: Duration::from_nanos(300 + sequence % 50),
-        retry_after: None,
-        confidence: None,
-        faults: 0,
-        attempts: 0,
+        ..Evaluation::computed(sequence, number, &rules, Duration::from_nanos(300 + sequence % 50))
     };
     if number % 11 == 0 {
         evaluation.outcome = Outcome::Rejected;

@@ -160,26 +160,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Output, RuleSet};
+    use crate::domain::RuleSet;
 
     fn computed(number: i64) -> Evaluation {
         let rules = RuleSet::classic();
-        let matched = rules.matches(number, rules.all());
-        Evaluation {
-            sequence: 0,
-            number,
-            outcome: Outcome::Ok,
-            error: None,
-            output: Output::of(matched),
-            matched,
-            correct: true,
-            source: Source::Strategy,
-            duration: Duration::from_nanos(5),
-            retry_after: None,
-            confidence: None,
-            faults: 0,
-            attempts: 0,
-        }
+        Evaluation::computed(0, number, &rules, Duration::from_nanos(5))
     }
 
     #[test]
