@@ -140,9 +140,9 @@ pub fn draw(view: &View<'_>, mut area: Rect, buf: &mut Buffer) {
         buf,
     );
     widgets::take(&mut area, 1);
-    let left = left(view);
-    let right: Vec<Vec<Part>> = right(view);
     let half = area.width / 2;
+    let left = left(view, half < 44);
+    let right: Vec<Vec<Part>> = right(view);
     let status = widgets::take(&mut area, left.len().max(right.len()) as u16);
     let column = |x, width| Rect { x, width, ..status };
     let render = |parts: Vec<Vec<Part>>| parts.into_iter().map(|parts| line(theme, parts)).collect::<Vec<_>>();
@@ -223,7 +223,8 @@ fn status(view: &View<'_>, name: &str, role: Role, state: String, detail: String
     ]
 }
 
-fn left(view: &View<'_>) -> Vec<Vec<Part>> {
+/// `narrow`: there is room for one figure.
+fn left(view: &View<'_>, narrow: bool) -> Vec<Vec<Part>> {
     let now = view.now();
     let off = |name: &str| status(view, name, Role::Muted, "off".into(), String::new());
     let breakers: Vec<&BreakerView> = now.breakers.iter().filter(|breaker| breaker.enabled).collect();
@@ -233,7 +234,14 @@ fn left(view: &View<'_>) -> Vec<Vec<Part>> {
             let (role, word) = breaker_state(worst.state);
             let detail = match worst.trials {
                 Some(trials) => format!("{} of {} trials passed", trials.passed, trials.needed),
-                None => format!("{} trips, {} refused", grouped(worst.totals.trips), grouped(worst.totals.rejections)),
+                None => {
+                    let (trips, refused) = (grouped(worst.totals.trips), grouped(worst.totals.rejections));
+                    match (narrow, worst.totals.rejections) {
+                        (false, _) => format!("{trips} trips, {refused} refused"),
+                        (true, 0) => format!("{trips} trips"),
+                        (true, _) => format!("{refused} refused"),
+                    }
+                }
             };
             status(view, "Breakers", role, word.into(), detail)
         }

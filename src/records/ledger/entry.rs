@@ -403,9 +403,21 @@ impl Entry {
                 format!("{by}: {answer} ({command})")
             }
             Self::Command { by, role, command, answer, .. } => format!("{by} ({role}): {answer} ({command})"),
-            Self::Event { name, facts, .. } => format!("{name} {facts}"),
+            Self::Event { name, facts, .. } => format!("{name} {}", told(facts)),
         }
     }
+}
+
+/// Facts in JSON as they are read: `key value, key value`.
+fn told(facts: &str) -> String {
+    let Ok(facts) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(facts) else {
+        return facts.to_owned();
+    };
+    let told = facts.iter().map(|(key, value)| match value {
+        serde_json::Value::String(text) => format!("{key} {text}"),
+        value => format!("{key} {value}"),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
